@@ -1,0 +1,436 @@
+// The records of an image: one C++ struct per kind of state, each described once by `describe`, from which the encoder, the
+// bounds-checked decoder, the inspector (JSON) and the tables of docs/image-format.md are derived (image/codec.h).
+//
+// Rules of the place:
+//  - integers are little-endian and fixed in size; strings and lists carry a u32 count; nothing is padded inside a record;
+//  - a field is never removed or given another meaning; new ones come at the end, or a new record type is made;
+//  - values are the program's (virtual) view, never the runtime's own: no thunk, no runtime frame, no host offset;
+//  - the text behind a field is its documentation, unit included.
+//
+// describe is called as `describe(visitor, record)` where record is const when encoding. A visitor has one method:
+//     visitor.field("name", value, "meaning, unit")
+// and understands integers, bool, enums, std::string, std::vector<std::uint8_t> (bytes), std::vector of the former or of described
+// structs, std::array of integers, and described structs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace stasis::image {
+
+inline constexpr std::uint32_t kFormatVersion = 1;
+
+enum class RecordType : std::uint32_t {
+  Runtime = 1,
+  PageFile = 2,
+  Process = 16,
+  Memory = 17,   // MemoryLayout
+  Mapping = 18,
+  Thread = 19,
+  Action = 20,
+  QueuedSignal = 21,
+  Itimers = 22,
+  Clock = 23,
+  OpenFile = 32,
+  Stdio = 33,
+  Pipe = 34,
+  SocketPair = 35,
+  Eventfd = 36,
+  Timerfd = 37,
+  Epoll = 38,
+  ListeningSocket = 39,
+  End = 255,
+};
+
+// Frame flag: a reader that does not know the type must refuse the image, naming it. Without the flag it keeps the bytes.
+inline constexpr std::uint32_t kFrameRequired = 1;
+
+// The runtime binary that the image was made under; a copy lies beside the image as file `runtime`.
+struct Runtime {
+  static constexpr RecordType kType = RecordType::Runtime;
+  static constexpr const char* kName = "runtime";
+  std::string build_id;  // hex
+  std::uint32_t descriptor_version = 0;
+  std::uint64_t vdso_address = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("build_id", r.build_id, "GNU build id of the runtime's file, hex");
+    v.field("descriptor_version", r.descriptor_version, "version of the runtime's descriptor");
+    v.field("vdso_address", r.vdso_address, "address of the runtime's own vdso page, which the program calls");
+  }
+};
+
+// One file of raw pages beside the image. Its bytes are page-aligned and mapped as they are.
+struct PageFile {
+  static constexpr RecordType kType = RecordType::PageFile;
+  static constexpr const char* kName = "page-file";
+  std::string file_name;
+  std::uint64_t file_bytes = 0;
+  std::uint32_t chunk_bytes = 0;
+  std::vector<std::uint64_t> chunk_checksums;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("file_name", r.file_name, "name inside the image's directory, without a slash");
+    v.field("file_bytes", r.file_bytes, "length, bytes, a multiple of 4096");
+    v.field("chunk_bytes", r.chunk_bytes, "bytes covered by one checksum; the last chunk may be shorter");
+    v.field("chunk_checksums", r.chunk_checksums, "XXH64 (seed 0) of each chunk");
+  }
+};
+
+struct Process {
+  static constexpr RecordType kType = RecordType::Process;
+  static constexpr const char* kName = "process";
+  std::int32_t pid = 0, parent_pid = 0, group_id = 0, session_id = 0;
+  std::string exe_path;
+  std::string cwd;
+  std::uint32_t umask = 0;
+  std::vector<std::string> arguments;  // for people: what the process was started as
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("pid", r.pid, "process id at the checkpoint");
+    v.field("parent_pid", r.parent_pid, "parent's process id");
+    v.field("group_id", r.group_id, "process group id");
+    v.field("session_id", r.session_id, "session id");
+    v.field("exe_path", r.exe_path, "program file, as /proc/self/exe names it to the program");
+    v.field("cwd", r.cwd, "working directory, absolute path");
+    v.field("umask", r.umask, "file mode creation mask");
+    v.field("arguments", r.arguments, "argument vector at the checkpoint, for display");
+  }
+};
+
+struct MemoryLayout {
+  static constexpr RecordType kType = RecordType::Memory;
+  static constexpr const char* kName = "memory";
+  std::uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0, start_brk = 0, brk = 0, start_stack = 0, arg_start = 0,
+                arg_end = 0, env_start = 0, env_end = 0;
+  std::vector<std::uint8_t> auxv;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("start_code", r.start_code, "address, as in prctl_mm_map");
+    v.field("end_code", r.end_code, "address");
+    v.field("start_data", r.start_data, "address");
+    v.field("end_data", r.end_data, "address");
+    v.field("start_brk", r.start_brk, "address");
+    v.field("brk", r.brk, "current program break, address");
+    v.field("start_stack", r.start_stack, "address");
+    v.field("arg_start", r.arg_start, "address of the argument strings");
+    v.field("arg_end", r.arg_end, "address");
+    v.field("env_start", r.env_start, "address of the environment strings");
+    v.field("env_end", r.env_end, "address");
+    v.field("auxv", r.auxv, "auxiliary vector, pairs of u64");
+  }
+};
+
+// Pages of a mapping that are stored: a run of the mapping and where it lies in a page file.
+struct PageRun {
+  std::uint64_t address = 0, length = 0;
+  std::uint32_t page_file = 0;
+  std::uint64_t file_offset = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("address", r.address, "first address of the run");
+    v.field("length", r.length, "bytes, a multiple of 4096");
+    v.field("page_file", r.page_file, "index among the page-file records, from 0");
+    v.field("file_offset", r.file_offset, "bytes from the start of that file");
+  }
+};
+
+enum class MappingSource : std::uint32_t { Anonymous = 1, File = 2 };
+
+// Advice given to a mapping, bits of Mapping::advice (VmFlags in parentheses).
+inline constexpr std::uint32_t kAdviceDontFork = 1;      // dc
+inline constexpr std::uint32_t kAdviceDontDump = 2;      // dd
+inline constexpr std::uint32_t kAdviceHugePage = 4;      // hg
+inline constexpr std::uint32_t kAdviceNoHugePage = 8;    // nh
+inline constexpr std::uint32_t kAdviceMergeable = 16;    // mg
+inline constexpr std::uint32_t kAdviceWipeOnFork = 32;   // wf
+inline constexpr std::uint32_t kAdviceSequential = 64;   // sr
+inline constexpr std::uint32_t kAdviceRandom = 128;      // rr
+inline constexpr std::uint32_t kMappingGrowsDown = 1;    // bits of Mapping::traits
+inline constexpr std::uint32_t kMappingNoReserve = 2;
+inline constexpr std::uint32_t kMappingLocked = 4;
+
+struct Mapping {
+  static constexpr RecordType kType = RecordType::Mapping;
+  static constexpr const char* kName = "mapping";
+  std::uint64_t address = 0, length = 0;
+  std::uint32_t protection = 0;
+  bool shared = false;
+  MappingSource source = MappingSource::Anonymous;
+  std::uint32_t traits = 0;
+  std::uint32_t advice = 0;
+  std::string path;
+  std::uint64_t file_offset = 0;
+  std::uint64_t file_bytes = 0;
+  std::int64_t file_modified_ns = 0;
+  std::string file_build_id;
+  std::vector<PageRun> runs;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("address", r.address, "first address");
+    v.field("length", r.length, "bytes");
+    v.field("protection", r.protection, "PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4");
+    v.field("shared", r.shared, "MAP_SHARED");
+    v.field("source", r.source, "1 anonymous, 2 file");
+    v.field("traits", r.traits, "bits: 1 grows down, 2 no reserve, 4 locked");
+    v.field("advice", r.advice, "bits: 1 dontfork, 2 dontdump, 4 hugepage, 8 nohugepage, 16 mergeable, 32 wipeonfork, 64 sequential, 128 random");
+    v.field("path", r.path, "file, absolute path; empty for anonymous memory");
+    v.field("file_offset", r.file_offset, "offset of the mapping in the file, bytes");
+    v.field("file_bytes", r.file_bytes, "size of the file at the checkpoint, bytes");
+    v.field("file_modified_ns", r.file_modified_ns, "modification time at the checkpoint, ns since the epoch");
+    v.field("file_build_id", r.file_build_id, "GNU build id of an ELF file, hex; empty if none");
+    v.field("runs", r.runs, "stored pages, ascending; pages in no run are zeros or the file's own");
+  }
+};
+
+struct GeneralRegisters {
+  std::uint64_t r15 = 0, r14 = 0, r13 = 0, r12 = 0, rbp = 0, rbx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, rax = 0, rcx = 0, rdx = 0,
+                rsi = 0, rdi = 0, rip = 0, eflags = 0, rsp = 0, fs_base = 0, gs_base = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("r15", r.r15, ""); v.field("r14", r.r14, ""); v.field("r13", r.r13, ""); v.field("r12", r.r12, "");
+    v.field("rbp", r.rbp, ""); v.field("rbx", r.rbx, ""); v.field("r11", r.r11, ""); v.field("r10", r.r10, "");
+    v.field("r9", r.r9, ""); v.field("r8", r.r8, ""); v.field("rax", r.rax, ""); v.field("rcx", r.rcx, "");
+    v.field("rdx", r.rdx, ""); v.field("rsi", r.rsi, ""); v.field("rdi", r.rdi, "");
+    v.field("rip", r.rip, "an interrupted system call is rewound: rip names its instruction again and rax its number");
+    v.field("eflags", r.eflags, ""); v.field("rsp", r.rsp, ""); v.field("fs_base", r.fs_base, ""); v.field("gs_base", r.gs_base, "");
+  }
+};
+
+struct Thread {
+  static constexpr RecordType kType = RecordType::Thread;
+  static constexpr const char* kName = "thread";
+  std::int32_t tid = 0;
+  std::string name;
+  GeneralRegisters registers;
+  std::vector<std::uint8_t> xsave;
+  std::uint64_t signal_mask = 0;
+  std::uint64_t altstack_address = 0, altstack_bytes = 0;
+  std::uint32_t altstack_flags = 0;
+  std::uint64_t clear_child_tid = 0;
+  bool tid_word = false;
+  std::uint64_t robust_list = 0, robust_list_bytes = 0;
+  std::uint64_t rseq_address = 0;
+  std::uint32_t rseq_bytes = 0, rseq_signature = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("tid", r.tid, "thread id at the checkpoint");
+    v.field("name", r.name, "comm, at most 15 bytes");
+    v.field("registers", r.registers, "general registers");
+    v.field("xsave", r.xsave, "XSAVE area, standard format, as PTRACE_GETREGSET NT_X86_XSTATE gives it");
+    v.field("signal_mask", r.signal_mask, "blocked signals, bit signal-1");
+    v.field("altstack_address", r.altstack_address, "sigaltstack, address");
+    v.field("altstack_bytes", r.altstack_bytes, "sigaltstack, bytes");
+    v.field("altstack_flags", r.altstack_flags, "SS_DISABLE 2, SS_AUTODISARM 0x80000000");
+    v.field("clear_child_tid", r.clear_child_tid, "address cleared and woken at thread exit, 0 for none");
+    v.field("tid_word", r.tid_word, "the word at clear_child_tid held the thread's id");
+    v.field("robust_list", r.robust_list, "head of the robust futex list, 0 for none");
+    v.field("robust_list_bytes", r.robust_list_bytes, "its length argument");
+    v.field("rseq_address", r.rseq_address, "registered rseq area, 0 for none");
+    v.field("rseq_bytes", r.rseq_bytes, "its length");
+    v.field("rseq_signature", r.rseq_signature, "its signature");
+  }
+};
+
+struct Action {
+  static constexpr RecordType kType = RecordType::Action;
+  static constexpr const char* kName = "action";
+  std::uint32_t signal = 0;
+  std::uint64_t handler = 0, flags = 0, restorer = 0, mask = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("signal", r.signal, "signal number");
+    v.field("handler", r.handler, "address, or 0 default, 1 ignore");
+    v.field("flags", r.flags, "sa_flags");
+    v.field("restorer", r.restorer, "sa_restorer");
+    v.field("mask", r.mask, "sa_mask, bit signal-1");
+  }
+};
+
+struct QueuedSignal {
+  static constexpr RecordType kType = RecordType::QueuedSignal;
+  static constexpr const char* kName = "queued-signal";
+  std::int32_t tid = 0;
+  std::uint32_t signal = 0;
+  std::vector<std::uint8_t> info;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("tid", r.tid, "thread it is queued to, 0 for the process");
+    v.field("signal", r.signal, "signal number");
+    v.field("info", r.info, "siginfo_t, 128 bytes");
+  }
+};
+
+struct Itimers {
+  static constexpr RecordType kType = RecordType::Itimers;
+  static constexpr const char* kName = "itimers";
+  std::array<std::int64_t, 12> values{};
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("values", r.values, "real, virtual, prof: each interval s, us and remaining s, us");
+  }
+};
+
+struct Clock {
+  static constexpr RecordType kType = RecordType::Clock;
+  static constexpr const char* kName = "clock";
+  std::int64_t monotonic_ns = 0, boottime_ns = 0, realtime_ns = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("monotonic_ns", r.monotonic_ns, "the program's CLOCK_MONOTONIC at the checkpoint");
+    v.field("boottime_ns", r.boottime_ns, "the program's CLOCK_BOOTTIME at the checkpoint");
+    v.field("realtime_ns", r.realtime_ns, "CLOCK_REALTIME at the checkpoint, for display and absolute timers");
+  }
+};
+
+// A number that stands for an open file description.
+struct FdNumber {
+  std::int32_t fd = -1;
+  bool close_on_exec = false;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("fd", r.fd, "file descriptor number");
+    v.field("close_on_exec", r.close_on_exec, "FD_CLOEXEC");
+  }
+};
+
+struct OpenFile {
+  static constexpr RecordType kType = RecordType::OpenFile;
+  static constexpr const char* kName = "open-file";
+  std::vector<FdNumber> numbers;
+  std::string path;
+  std::uint32_t flags = 0;
+  std::int64_t position = -1;
+  std::uint32_t file_type = 0;
+  std::uint64_t file_bytes = 0;
+  std::int64_t file_modified_ns = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("numbers", r.numbers, "every fd of this open file description");
+    v.field("path", r.path, "absolute path");
+    v.field("flags", r.flags, "open(2) access mode and status flags");
+    v.field("position", r.position, "file offset, -1 where it has none");
+    v.field("file_type", r.file_type, "S_IFMT bits of the mode: regular file, directory or character device");
+    v.field("file_bytes", r.file_bytes, "size at the checkpoint, bytes");
+    v.field("file_modified_ns", r.file_modified_ns, "modification time at the checkpoint, ns since the epoch");
+  }
+};
+
+struct Stdio {
+  static constexpr RecordType kType = RecordType::Stdio;
+  static constexpr const char* kName = "stdio";
+  std::vector<FdNumber> numbers;
+  std::uint32_t stream = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("numbers", r.numbers, "every fd of this open file description");
+    v.field("stream", r.stream, "0 input, 1 output, 2 error: replaced by the restorer's own");
+  }
+};
+
+struct Pipe {
+  static constexpr RecordType kType = RecordType::Pipe;
+  static constexpr const char* kName = "pipe";
+  std::vector<FdNumber> readers, writers;
+  std::uint32_t read_flags = 0, write_flags = 0, capacity = 0;
+  std::vector<std::uint8_t> data;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("readers", r.readers, "fds of the read end; may be empty (closed)");
+    v.field("writers", r.writers, "fds of the write end; may be empty (closed)");
+    v.field("read_flags", r.read_flags, "status flags of the read end");
+    v.field("write_flags", r.write_flags, "status flags of the write end (O_DIRECT: packet mode)");
+    v.field("capacity", r.capacity, "F_GETPIPE_SZ, bytes");
+    v.field("data", r.data, "bytes in flight");
+  }
+};
+
+struct SocketPair {
+  static constexpr RecordType kType = RecordType::SocketPair;
+  static constexpr const char* kName = "socket-pair";
+  std::vector<FdNumber> first, second;
+  std::uint32_t socket_type = 0, first_flags = 0, second_flags = 0;
+  std::vector<std::uint8_t> to_first, to_second;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("first", r.first, "fds of one end");
+    v.field("second", r.second, "fds of the other end; empty if closed");
+    v.field("socket_type", r.socket_type, "SOCK_STREAM 1, SOCK_DGRAM 2, SOCK_SEQPACKET 5");
+    v.field("first_flags", r.first_flags, "status flags");
+    v.field("second_flags", r.second_flags, "status flags");
+    v.field("to_first", r.to_first, "bytes queued for the first end (stream sockets)");
+    v.field("to_second", r.to_second, "bytes queued for the second end (stream sockets)");
+  }
+};
+
+struct Eventfd {
+  static constexpr RecordType kType = RecordType::Eventfd;
+  static constexpr const char* kName = "eventfd";
+  std::vector<FdNumber> numbers;
+  std::uint64_t count = 0;
+  bool semaphore = false;
+  std::uint32_t flags = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("numbers", r.numbers, "every fd of this open file description");
+    v.field("count", r.count, "counter");
+    v.field("semaphore", r.semaphore, "EFD_SEMAPHORE");
+    v.field("flags", r.flags, "status flags");
+  }
+};
+
+struct Timerfd {
+  static constexpr RecordType kType = RecordType::Timerfd;
+  static constexpr const char* kName = "timerfd";
+  std::vector<FdNumber> numbers;
+  std::uint32_t clock_id = 0, flags = 0, settime_flags = 0;
+  std::uint64_t ticks = 0;
+  std::int64_t interval_ns = 0, remaining_ns = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("numbers", r.numbers, "every fd of this open file description");
+    v.field("clock_id", r.clock_id, "clockid_t");
+    v.field("flags", r.flags, "status flags");
+    v.field("settime_flags", r.settime_flags, "TFD_TIMER_ABSTIME 1, TFD_TIMER_CANCEL_ON_SET 2");
+    v.field("ticks", r.ticks, "expirations not read yet");
+    v.field("interval_ns", r.interval_ns, "period, ns");
+    v.field("remaining_ns", r.remaining_ns, "time to the next expiry at the checkpoint, ns; 0 if disarmed");
+  }
+};
+
+struct EpollTarget {
+  std::int32_t fd = -1;
+  std::uint32_t events = 0;
+  std::uint64_t data = 0;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("fd", r.fd, "registered fd number");
+    v.field("events", r.events, "event mask and flags");
+    v.field("data", r.data, "user data");
+  }
+};
+
+struct Epoll {
+  static constexpr RecordType kType = RecordType::Epoll;
+  static constexpr const char* kName = "epoll";
+  std::vector<FdNumber> numbers;
+  std::uint32_t flags = 0;
+  std::vector<EpollTarget> targets;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("numbers", r.numbers, "every fd of this open file description");
+    v.field("flags", r.flags, "status flags");
+    v.field("targets", r.targets, "registrations");
+  }
+};
+
+struct ListeningSocket {
+  static constexpr RecordType kType = RecordType::ListeningSocket;
+  static constexpr const char* kName = "listening-socket";
+  std::vector<FdNumber> numbers;
+  std::uint32_t family = 0, socket_type = 0, protocol = 0, flags = 0, backlog = 0, options = 0;
+  std::vector<std::uint8_t> address;
+  std::string printable;
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.field("numbers", r.numbers, "every fd of this open file description");
+    v.field("family", r.family, "AF_UNIX 1, AF_INET 2, AF_INET6 10");
+    v.field("socket_type", r.socket_type, "SOCK_STREAM 1, SOCK_SEQPACKET 5");
+    v.field("protocol", r.protocol, "protocol number");
+    v.field("flags", r.flags, "status flags");
+    v.field("backlog", r.backlog, "listen(2) backlog");
+    v.field("options", r.options, "bits: 1 reuse address, 2 reuse port, 4 v6 only, 8 keep alive, 16 no delay, 32 pass credentials, 64 unlink a stale path");
+    v.field("address", r.address, "sockaddr bytes");
+    v.field("printable", r.printable, "the address for people");
+  }
+};
+
+// Last record: an image without it is truncated.
+struct End {
+  static constexpr RecordType kType = RecordType::End;
+  static constexpr const char* kName = "end";
+  std::uint32_t records = 0;
+  template <class V, class R> static void describe(V& v, R& r) { v.field("records", r.records, "records before this one"); }
+};
+
+}  // namespace stasis::image

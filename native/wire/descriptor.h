@@ -1,0 +1,60 @@
+// What a tracer must know of the runtime inside a process. The descriptor lies at kDescriptorAddress; the tracer reads it with
+// process_vm_readv and writes nothing but parasite blocks.
+#pragma once
+
+#include "wire/types.h"
+
+namespace stasis::wire {
+
+inline constexpr u64 kDescriptorMagic = 0x3173697361747353;  // "Sstasis1" backwards in memory order
+inline constexpr u32 kDescriptorVersion = 1;
+
+inline constexpr u32 kSignalCount = 64;
+inline constexpr u32 kMaxExePath = 4096;
+inline constexpr u32 kMaxPageFiles = 16;
+
+// The kernel's struct sigaction of x86-64 (rt_sigaction(2), linux/arch/x86/include/uapi/asm/signal.h).
+struct KernelSigaction {
+  u64 handler;
+  u64 flags;
+  u64 restorer;
+  u64 mask;
+};
+
+// A file that backs memory restored from an image: its pages stand for anonymous memory.
+struct PageFileIdentity {
+  u64 device;
+  u64 inode;
+};
+
+// The runtime's mutable state that a checkpoint needs. Lives in the runtime's data; program-visible values only.
+struct RuntimeState {
+  KernelSigaction actions[kSignalCount];  // [signal - 1], as the program set them (never a thunk)
+  u64 actions_known;                      // bit signal-1: the program has set this action since exec or restore
+  i64 monotonic_offset_ns;                // virtual minus host, for CLOCK_MONOTONIC, _RAW, _COARSE
+  i64 boottime_offset_ns;                 // virtual minus host, for CLOCK_BOOTTIME, _ALARM
+  u32 page_file_count;                    // entries of page_files; 0 in a process that was never restored
+  u32 restored;                           // 1 in a process rebuilt from an image (not in what it execs)
+  PageFileIdentity page_files[kMaxPageFiles];
+  char exe_path[kMaxExePath];             // what /proc/self/exe names for the program
+  char runtime_path[kMaxExePath];         // the runtime's own file, executed again at every exec
+};
+
+struct Descriptor {
+  u64 magic;
+  u32 version;
+  u32 bytes;  // sizeof(Descriptor) of the runtime that wrote it
+  u64 text_begin, text_end;
+  // A blocking system call for the program is issued only inside this window, with rbx = the SIGSYS frame's ucontext:
+  //   [blocking_begin, blocking_call]  the call has not been issued yet, or is to be issued again
+  //   blocking_after                   the call has returned; rax holds its result
+  u64 blocking_begin, blocking_call, blocking_after, blocking_end;
+  u64 parasite_entry;  // rdi = ParasiteBlock*, rsp = top of a stack of at least 1 KiB
+  u64 parasite_sigreturn;  // address of the syscall instruction that ends a parasite run (rip + 2 at its stop)
+  u64 state;           // RuntimeState*
+  u64 main_parasite_area, main_parasite_bytes;  // static memory for the first parasite run, before the arena exists
+  u8 build_id[20];
+  u32 reserved;
+};
+
+}  // namespace stasis::wire

@@ -1,0 +1,29 @@
+// How a program gets the runtime: execve(runtime, [marker, program, argv...], envp). The marker is argv[0], text, of the form
+//
+//     \1stasis;key=value;key=value;...
+//
+// with decimal values (signed where said) but for `rt`, which is last and runs to the end of the string:
+//
+//     filter=1   first launch: install the seccomp filter, then exec the program through the runtime once more
+//     restore=1  rebuild a process from the plan in fd `plan` instead of loading a program
+//     plan=FD    sealed memfd holding wire::Plan (restore only)
+//     report=FD  memfd of one page holding wire::Report, mapped shared; closed before the program starts
+//     done=FD    write end of a pipe; closed before the program starts, so that the keeper sees end-of-file
+//     close=FD   an fd that stands for the program file itself (execveat with AT_EMPTY_PATH), closed after loading
+//     mono=NS    signed: monotonic offset of a process that descends from a restored one
+//     boot=NS    signed: boottime offset, likewise
+//     clock=1    the inherited filter traps clock calls and memory advice (descends from a restored process)
+//     rt=PATH    absolute path of the runtime's file
+//
+// argv has two entries in front of the program's own, an even number, so that the stack stays 16-byte aligned when they are dropped.
+#pragma once
+
+#include "wire/types.h"
+
+namespace stasis::wire {
+
+inline constexpr char kMarkerPrefix[] = "\1stasis;";
+inline constexpr u32 kMarkerPrefixBytes = sizeof(kMarkerPrefix) - 1;
+inline constexpr u32 kMarkerMaxBytes = 4096 + 256;
+
+}  // namespace stasis::wire
