@@ -1,0 +1,22 @@
+import { defineConfig } from 'vitest/config';
+
+// unit: pure parts, in parallel. integration: real programs on a real kernel, one file after another, since they measure, kill and
+// count processes; support/leftovers.ts checks at the end that nothing is left behind.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], environment: 'node' } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          environment: 'node',
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          globalSetup: ['test/support/leftovers.ts'],
+        },
+      },
+    ],
+  },
+});
