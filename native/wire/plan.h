@@ -32,7 +32,8 @@ enum class MapKind : u32 {
   Image,          // as File, of a page file, MAP_PRIVATE; counts as anonymous memory from then on
   Copy,           // read `length` bytes from files[file] at file_offset into memory mapped by an earlier entry
   Protect,        // mprotect
-  Advise,         // madvise(advice = file_offset)
+  Advise,         // madvise(advice = file_offset); the range may have holes, so ENOMEM is no failure
+  Lock,           // mlock
 };
 
 struct MapEntry {
@@ -47,10 +48,19 @@ struct MapEntry {
 
 // A contiguous range whose pages come from an image; `first_bit` is its place in the bitmap of pages that were given up since.
 // Sorted by address, not overlapping.
+//
+// Two kinds. With `backing` == kNoFile the pages stand for private anonymous memory: pages given up (MADV_DONTNEED, MADV_FREE) are
+// zeros. Otherwise they are the program's changed pages of a private mapping of files[backing], whose page at `address` is the one at
+// `backing_offset`: for such a range MADV_DONTNEED brings the file's bytes back (map files[backing] over it, MAP_PRIVATE, after
+// comparing device and inode), MADV_FREE is EINVAL, and mremap grows over the file. The plan stays mapped at kPlanBase for the life of
+// the process, so files and their paths can be read at any time; after an exec neither ranges nor plan exist.
 struct ImageRange {
   u64 address;
   u64 length;
   u64 first_bit;
+  u64 backing_offset;
+  u32 backing;  // index into files, or kNoFile
+  u32 reserved;
 };
 
 enum class FdKind : u32 {
