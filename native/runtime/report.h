@@ -1,0 +1,22 @@
+// Failures inside the runtime: the shared report page of a launch or restore that a keeper watches, else one line on stderr.
+#pragma once
+
+#include "runtime/marker.h"
+#include "wire/report.h"
+#include "wire/types.h"
+
+namespace stasis::runtime {
+
+// Maps the report page of `marker.report_fd`, if there is one. A failure to map leaves reports on stderr.
+void map_report(const Marker& marker);
+
+// The mapped page, or null.
+wire::Report* report_page();
+
+// Ends the process with status 126. `error` is -errno or errno, `text` may be null.
+[[noreturn]] void report_fail(wire::Step step, i64 error, u64 subject, u64 extent, const char* text);
+
+// Marks success and closes the report and done fds: the last thing before the program runs.
+void report_done(const Marker& marker);
+
+}  // namespace stasis::runtime
