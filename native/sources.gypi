@@ -1,7 +1,21 @@
 {
   "variables": {
     "stasis_host_sources": [
-      "native/base/error.cc"
+      "native/base/error.cc",
+      "native/image/checksum.cc",
+      "native/image/codec.cc",
+      "native/image/files.cc",
+      "native/image/image.cc",
+      "native/image/json.cc",
+      "native/image/present.cc",
+      "native/image/stamps.cc",
+      "native/image/text.cc",
+      "native/image/validate.cc",
+      "native/image/validate_fds.cc",
+      "native/image/validate_memory.cc",
+      "native/image/validate_threads.cc",
+      "native/image/write_files.cc",
+      "native/os/file.cc"
     ],
     "stasis_addon_sources": [],
     "stasis_keeper_sources": [],

@@ -26,6 +26,15 @@ inline constexpr std::uint32_t kChunkBytes = 1 << 20;
 struct CpuFeatures {
   std::uint32_t leaf1_ecx = 0, leaf1_edx = 0, leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0, extended_ecx = 0;
   std::uint64_t xcr0 = 0;  // state components in use
+  template <class V, class R> static void describe(V& v, R& r) {
+    v.hex("leaf1_ecx", r.leaf1_ecx, "cpuid leaf 1, ecx");
+    v.hex("leaf1_edx", r.leaf1_edx, "cpuid leaf 1, edx");
+    v.hex("leaf7_ebx", r.leaf7_ebx, "cpuid leaf 7.0, ebx");
+    v.hex("leaf7_ecx", r.leaf7_ecx, "cpuid leaf 7.0, ecx");
+    v.hex("leaf7_edx", r.leaf7_edx, "cpuid leaf 7.0, edx");
+    v.hex("extended_ecx", r.extended_ecx, "cpuid leaf 0x80000001, ecx");
+    v.hex("xcr0", r.xcr0, "XSAVE state components in use");
+  }
 };
 
 struct Header {
@@ -39,6 +48,23 @@ struct Header {
   std::string kernel_release;
   std::string creator;  // version of Stasis
   CpuFeatures cpu;
+  // What stands between the magic and the header's checksum. The visitor has three methods more than for records: constant(name,
+  // u32, meaning), text(name, string, bytes, meaning) for text padded with zeros, reserved(bytes) for zeros.
+  template <class V, class H> static void describe(V& v, H& h) {
+    v.field("format_version", h.format_version, "version of this format");
+    v.constant("header_bytes", static_cast<std::uint32_t>(kHeaderBytes), "length of the header");
+    v.field("architecture", h.architecture, "ELF machine number; 62 is x86-64");
+    v.reserved(4);
+    v.field("image_bytes", h.image_bytes, "length of image.stasis");
+    v.field("records_bytes", h.records_bytes, "length of the records, header excluded");
+    v.hex("records_checksum", h.records_checksum, "XXH64 (seed 0) of the records");
+    v.field("created_ns", h.created_ns, "when the image was made, ns since the epoch");
+    v.text("runtime_build_id", h.runtime_build_id, 40, "GNU build id of the runtime, hex");
+    v.text("kernel_release", h.kernel_release, 64, "uname -r where the image was made");
+    v.text("creator", h.creator, 32, "version of Stasis that made the image");
+    v.field("cpu", h.cpu, "CPU features the program may have chosen code paths by");
+    v.reserved(24);
+  }
 };
 
 // A record whose type this version does not know and which is not required: kept, shown, written back.
@@ -71,7 +97,7 @@ struct Image {
   std::vector<UnknownRecord> unknown;
 };
 
-// Fills the header's lengths and checksums.
+// Fills the header's lengths and checksums; text too long for the header is cut. A file is encoded as it is, checked or not.
 std::vector<std::uint8_t> encode(const Image& image);
 
 // Header alone, from at least kHeaderBytes. Damaged (with offset) or Incompatible (foreign architecture, newer version).
@@ -81,11 +107,15 @@ Result<Header> decode_header(std::span<const std::uint8_t> bytes);
 // multiple of bytes.size(), whatever the input.
 Result<Image> decode(std::span<const std::uint8_t> bytes);
 
+// decode without validate(), for the inspector and the tests: what the image says, sensible or not.
+Result<Image> decode_unchecked(std::span<const std::uint8_t> bytes);
+
 // Semantic checks that make the plan safe to compute: page alignment, ascending mappings that lie in user space and outside the
 // runtime's window, runs inside their mapping and page file, one main thread, sane fd numbers, no fd twice, XSAVE sizes.
 Status validate(const Image& image);
 
 // Every record as JSON (u64 beyond 2^53 and addresses as "0x..." strings) or as indented text.
+// Bytes are written as hex, in full in JSON and cut in text; bytes of a string that are no UTF-8 become \udcXX in JSON.
 std::string to_json(const Image& image);
 std::string to_text(const Image& image);
 // The header alone, as JSON.

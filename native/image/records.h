@@ -7,10 +7,11 @@
 //  - values are the program's (virtual) view, never the runtime's own: no thunk, no runtime frame, no host offset;
 //  - the text behind a field is its documentation, unit included.
 //
-// describe is called as `describe(visitor, record)` where record is const when encoding. A visitor has one method:
+// describe is called as `describe(visitor, record)` where record is const when encoding. A visitor has two methods:
 //     visitor.field("name", value, "meaning, unit")
+//     visitor.hex("name", value, "meaning")            an address, a checksum or a set of bits: shown to people in hexadecimal
 // and understands integers, bool, enums, std::string, std::vector<std::uint8_t> (bytes), std::vector of the former or of described
-// structs, std::array of integers, and described structs.
+// structs, std::array of integers, and described structs. hex takes unsigned integers and vectors of them.
 #pragma once
 
 #include <array>
@@ -54,10 +55,14 @@ struct Runtime {
   std::string build_id;  // hex
   std::uint32_t descriptor_version = 0;
   std::uint64_t vdso_address = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t file_checksum = 0;
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("build_id", r.build_id, "GNU build id of the runtime's file, hex");
     v.field("descriptor_version", r.descriptor_version, "version of the runtime's descriptor");
-    v.field("vdso_address", r.vdso_address, "address of the runtime's own vdso page, which the program calls");
+    v.hex("vdso_address", r.vdso_address, "address of the runtime's own vdso page, which the program calls");
+    v.field("file_bytes", r.file_bytes, "length of the file `runtime`, bytes");
+    v.hex("file_checksum", r.file_checksum, "XXH64 (seed 0) of that file");
   }
 };
 
@@ -73,7 +78,7 @@ struct PageFile {
     v.field("file_name", r.file_name, "name inside the image's directory, without a slash");
     v.field("file_bytes", r.file_bytes, "length, bytes, a multiple of 4096");
     v.field("chunk_bytes", r.chunk_bytes, "bytes covered by one checksum; the last chunk may be shorter");
-    v.field("chunk_checksums", r.chunk_checksums, "XXH64 (seed 0) of each chunk");
+    v.hex("chunk_checksums", r.chunk_checksums, "XXH64 (seed 0) of each chunk");
   }
 };
 
@@ -104,17 +109,17 @@ struct MemoryLayout {
                 arg_end = 0, env_start = 0, env_end = 0;
   std::vector<std::uint8_t> auxv;
   template <class V, class R> static void describe(V& v, R& r) {
-    v.field("start_code", r.start_code, "address, as in prctl_mm_map");
-    v.field("end_code", r.end_code, "address");
-    v.field("start_data", r.start_data, "address");
-    v.field("end_data", r.end_data, "address");
-    v.field("start_brk", r.start_brk, "address");
-    v.field("brk", r.brk, "current program break, address");
-    v.field("start_stack", r.start_stack, "address");
-    v.field("arg_start", r.arg_start, "address of the argument strings");
-    v.field("arg_end", r.arg_end, "address");
-    v.field("env_start", r.env_start, "address of the environment strings");
-    v.field("env_end", r.env_end, "address");
+    v.hex("start_code", r.start_code, "address, as in prctl_mm_map");
+    v.hex("end_code", r.end_code, "address");
+    v.hex("start_data", r.start_data, "address");
+    v.hex("end_data", r.end_data, "address");
+    v.hex("start_brk", r.start_brk, "address");
+    v.hex("brk", r.brk, "current program break, address");
+    v.hex("start_stack", r.start_stack, "address");
+    v.hex("arg_start", r.arg_start, "address of the argument strings");
+    v.hex("arg_end", r.arg_end, "address");
+    v.hex("env_start", r.env_start, "address of the environment strings");
+    v.hex("env_end", r.env_end, "address");
     v.field("auxv", r.auxv, "auxiliary vector, pairs of u64");
   }
 };
@@ -125,7 +130,7 @@ struct PageRun {
   std::uint32_t page_file = 0;
   std::uint64_t file_offset = 0;
   template <class V, class R> static void describe(V& v, R& r) {
-    v.field("address", r.address, "first address of the run");
+    v.hex("address", r.address, "first address of the run");
     v.field("length", r.length, "bytes, a multiple of 4096");
     v.field("page_file", r.page_file, "index among the page-file records, from 0");
     v.field("file_offset", r.file_offset, "bytes from the start of that file");
@@ -163,7 +168,7 @@ struct Mapping {
   std::string file_build_id;
   std::vector<PageRun> runs;
   template <class V, class R> static void describe(V& v, R& r) {
-    v.field("address", r.address, "first address");
+    v.hex("address", r.address, "first address");
     v.field("length", r.length, "bytes");
     v.field("protection", r.protection, "PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4");
     v.field("shared", r.shared, "MAP_SHARED");
@@ -183,12 +188,12 @@ struct GeneralRegisters {
   std::uint64_t r15 = 0, r14 = 0, r13 = 0, r12 = 0, rbp = 0, rbx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, rax = 0, rcx = 0, rdx = 0,
                 rsi = 0, rdi = 0, rip = 0, eflags = 0, rsp = 0, fs_base = 0, gs_base = 0;
   template <class V, class R> static void describe(V& v, R& r) {
-    v.field("r15", r.r15, ""); v.field("r14", r.r14, ""); v.field("r13", r.r13, ""); v.field("r12", r.r12, "");
-    v.field("rbp", r.rbp, ""); v.field("rbx", r.rbx, ""); v.field("r11", r.r11, ""); v.field("r10", r.r10, "");
-    v.field("r9", r.r9, ""); v.field("r8", r.r8, ""); v.field("rax", r.rax, ""); v.field("rcx", r.rcx, "");
-    v.field("rdx", r.rdx, ""); v.field("rsi", r.rsi, ""); v.field("rdi", r.rdi, "");
-    v.field("rip", r.rip, "an interrupted system call is rewound: rip names its instruction again and rax its number");
-    v.field("eflags", r.eflags, ""); v.field("rsp", r.rsp, ""); v.field("fs_base", r.fs_base, ""); v.field("gs_base", r.gs_base, "");
+    v.hex("r15", r.r15, ""); v.hex("r14", r.r14, ""); v.hex("r13", r.r13, ""); v.hex("r12", r.r12, "");
+    v.hex("rbp", r.rbp, ""); v.hex("rbx", r.rbx, ""); v.hex("r11", r.r11, ""); v.hex("r10", r.r10, "");
+    v.hex("r9", r.r9, ""); v.hex("r8", r.r8, ""); v.hex("rax", r.rax, ""); v.hex("rcx", r.rcx, "");
+    v.hex("rdx", r.rdx, ""); v.hex("rsi", r.rsi, ""); v.hex("rdi", r.rdi, "");
+    v.hex("rip", r.rip, "an interrupted system call is rewound: rip names its instruction again and rax its number");
+    v.hex("eflags", r.eflags, ""); v.hex("rsp", r.rsp, ""); v.hex("fs_base", r.fs_base, ""); v.hex("gs_base", r.gs_base, "");
   }
 };
 
@@ -212,15 +217,15 @@ struct Thread {
     v.field("name", r.name, "comm, at most 15 bytes");
     v.field("registers", r.registers, "general registers");
     v.field("xsave", r.xsave, "XSAVE area, standard format, as PTRACE_GETREGSET NT_X86_XSTATE gives it");
-    v.field("signal_mask", r.signal_mask, "blocked signals, bit signal-1");
-    v.field("altstack_address", r.altstack_address, "sigaltstack, address");
+    v.hex("signal_mask", r.signal_mask, "blocked signals, bit signal-1");
+    v.hex("altstack_address", r.altstack_address, "sigaltstack, address");
     v.field("altstack_bytes", r.altstack_bytes, "sigaltstack, bytes");
     v.field("altstack_flags", r.altstack_flags, "SS_DISABLE 2, SS_AUTODISARM 0x80000000");
-    v.field("clear_child_tid", r.clear_child_tid, "address cleared and woken at thread exit, 0 for none");
+    v.hex("clear_child_tid", r.clear_child_tid, "address cleared and woken at thread exit, 0 for none");
     v.field("tid_word", r.tid_word, "the word at clear_child_tid held the thread's id");
-    v.field("robust_list", r.robust_list, "head of the robust futex list, 0 for none");
+    v.hex("robust_list", r.robust_list, "head of the robust futex list, 0 for none");
     v.field("robust_list_bytes", r.robust_list_bytes, "its length argument");
-    v.field("rseq_address", r.rseq_address, "registered rseq area, 0 for none");
+    v.hex("rseq_address", r.rseq_address, "registered rseq area, 0 for none");
     v.field("rseq_bytes", r.rseq_bytes, "its length");
     v.field("rseq_signature", r.rseq_signature, "its signature");
   }
@@ -233,10 +238,10 @@ struct Action {
   std::uint64_t handler = 0, flags = 0, restorer = 0, mask = 0;
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("signal", r.signal, "signal number");
-    v.field("handler", r.handler, "address, or 0 default, 1 ignore");
-    v.field("flags", r.flags, "sa_flags");
-    v.field("restorer", r.restorer, "sa_restorer");
-    v.field("mask", r.mask, "sa_mask, bit signal-1");
+    v.hex("handler", r.handler, "address, or 0 default, 1 ignore");
+    v.hex("flags", r.flags, "sa_flags");
+    v.hex("restorer", r.restorer, "sa_restorer");
+    v.hex("mask", r.mask, "sa_mask, bit signal-1");
   }
 };
 
@@ -293,6 +298,7 @@ struct OpenFile {
   std::uint32_t file_type = 0;
   std::uint64_t file_bytes = 0;
   std::int64_t file_modified_ns = 0;
+  std::uint64_t device_number = 0;
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("path", r.path, "absolute path");
@@ -301,6 +307,7 @@ struct OpenFile {
     v.field("file_type", r.file_type, "S_IFMT bits of the mode: regular file, directory or character device");
     v.field("file_bytes", r.file_bytes, "size at the checkpoint, bytes");
     v.field("file_modified_ns", r.file_modified_ns, "modification time at the checkpoint, ns since the epoch");
+    v.hex("device_number", r.device_number, "st_rdev of a device node, 0 for other files");
   }
 };
 
@@ -388,7 +395,7 @@ struct EpollTarget {
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("fd", r.fd, "registered fd number");
     v.field("events", r.events, "event mask and flags");
-    v.field("data", r.data, "user data");
+    v.hex("data", r.data, "user data");
   }
 };
 

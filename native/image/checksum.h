@@ -1,0 +1,22 @@
+// XXH64 with seed 0 over bytes that come in pieces. checksum() of image/image.h is the same over bytes at hand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace stasis::image {
+
+class StreamingChecksum {
+ public:
+  StreamingChecksum() { reset(); }
+  void reset();
+  void update(std::span<const std::uint8_t> bytes);
+  std::uint64_t value() const;  // of all bytes since reset; more may follow
+
+ private:
+  // Room for XXH64_state_t, so that its header is included by checksum.cc alone.
+  alignas(8) std::byte state_[88];
+};
+
+}  // namespace stasis::image

@@ -1,0 +1,274 @@
+// Header, frames and the list of records, in both directions. docs/image-format.md describes the bytes.
+#include "image/image.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "image/codec.h"
+#include "image/record_list.h"
+
+namespace stasis::image {
+
+namespace {
+
+constexpr char kMagic[8] = {'S', 'T', 'A', 'S', 'I', 'S', 'I', 'M'};
+constexpr std::size_t kChecksumAt = kHeaderBytes - 8;
+constexpr std::uint32_t kArchitecture = 62;
+constexpr std::size_t kFrameBytes = 32;
+constexpr std::size_t kFrameNameBytes = 16;
+constexpr std::size_t kAlignment = 8;
+constexpr char kNewerVersion[] = "use the version of Stasis that made the image, or a newer one";
+
+std::size_t padding_of(std::uint64_t bytes) { return (kAlignment - bytes % kAlignment) % kAlignment; }
+
+// A name out of a hostile file, fit for a terminal.
+std::string printable(std::string text) {
+  std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return text;
+}
+
+Error damaged(std::string what, std::size_t offset) {
+  return Error::plain(ErrorKind::Damaged, std::move(what)).with_offset(static_cast<std::int64_t>(offset));
+}
+
+// What stands in front of a record's data.
+struct Frame {
+  std::uint32_t type = 0, flags = 0;
+  std::uint64_t data_bytes = 0;
+  std::string name;
+  template <class V, class F>
+  static void describe(V& v, F& f) {
+    v.field("type", f.type, "type of the record");
+    v.field("flags", f.flags, "flags of the record");
+    v.field("data_bytes", f.data_bytes, "length of the data");
+    v.text("name", f.name, kFrameNameBytes, "name of the type");
+  }
+};
+
+void write_frame(std::vector<std::uint8_t>& out, const Frame& frame, const std::vector<std::uint8_t>& data) {
+  Encoder(out).write(frame);
+  out.insert(out.end(), data.begin(), data.end());
+  out.resize(out.size() + padding_of(data.size()));
+}
+
+template <class Record>
+void write_record(std::vector<std::uint8_t>& out, const Record& record) {
+  std::vector<std::uint8_t> data;
+  Encoder(data).write(record);
+  write_frame(out, {static_cast<std::uint32_t>(Record::kType), kFrameRequired, data.size(), Record::kName}, data);
+}
+
+// Walks the frames and puts every record into its place in the image.
+class RecordReader {
+ public:
+  RecordReader(std::span<const std::uint8_t> file, Image& image) : file_(file), image_(image) {}
+
+  Status read() {
+    while (!ended_) {
+      if (position_ == file_.size()) return damaged("reading the records: the image ends without an end record", position_);
+      STASIS_TRY(read_frame());
+      STASIS_TRY(take_record());
+      ++count_;
+    }
+    if (position_ != file_.size()) return damaged("reading the records: bytes behind the end record", position_);
+    return check_single_records();
+  }
+
+ private:
+  // Sets frame_ and data_ and moves on to the next frame.
+  Status read_frame() {
+    start_ = position_;
+    frame_ = {};
+    if (file_.size() - start_ < kFrameBytes) return wrong("truncated inside its frame", 0);
+    Decoder decoder(file_.subspan(start_, kFrameBytes), start_);
+    Frame::describe(decoder, frame_);
+    STASIS_TRY(decoder.finish([&] { return "the frame of " + subject(); }));
+    if ((frame_.flags & ~kFrameRequired) != 0) return wrong("undefined flags", 4);
+    const std::size_t room = file_.size() - start_ - kFrameBytes;
+    const std::uint64_t bytes = frame_.data_bytes;
+    if (bytes > room || padding_of(bytes) > room - bytes) {
+      return wrong(std::to_string(bytes) + " bytes announced, " + std::to_string(room) + " left", 8);
+    }
+    data_ = file_.subspan(start_ + kFrameBytes, bytes);
+    position_ = start_ + kFrameBytes + bytes;
+    for (std::size_t left = padding_of(bytes); left > 0; --left, ++position_) {
+      if (file_[position_] != 0) return wrong("padding that is not zero", position_ - start_);
+    }
+    return {};
+  }
+
+  Status take_record() {
+    if (frame_.type == static_cast<std::uint32_t>(End::kType)) {
+      End end;
+      STASIS_TRY(decode_into(end));
+      if (end.records != count_) return wrong("it counts other records than there are", kFrameBytes);
+      ended_ = true;
+      return {};
+    }
+    bool known = false;
+    Status status;
+    std::size_t index = 0;
+    for_each_slot([&](auto slot) {
+      using S = decltype(slot);
+      if (frame_.type == static_cast<std::uint32_t>(S::Record::kType)) {
+        known = true;
+        status = take_known<S>(index);
+      }
+      ++index;
+    });
+    return known ? status : take_unknown();
+  }
+
+  template <class S>
+  Status take_known(std::size_t index) {
+    if constexpr (S::kMany) {
+      return decode_into(S::of(image_).emplace_back());
+    } else {
+      if ((seen_ & (1ull << index)) != 0) return wrong("a second record of this type", 0);
+      seen_ |= 1ull << index;
+      return decode_into(S::of(image_));
+    }
+  }
+
+  template <class Record>
+  Status decode_into(Record& record) {
+    if (frame_.name != Record::kName) {
+      return wrong("type " + std::to_string(frame_.type) + " is called " + Record::kName, 16);
+    }
+    Decoder decoder(data_, start_ + kFrameBytes);
+    Record::describe(decoder, record);
+    return decoder.finish([&] { return subject(); });
+  }
+
+  Status take_unknown() {
+    if ((frame_.flags & kFrameRequired) == 0) {
+      image_.unknown.push_back({frame_.type, frame_.flags, frame_.name, {data_.begin(), data_.end()}});
+      return {};
+    }
+    return Error::plain(ErrorKind::Incompatible,
+                        "reading " + subject() + ": this version of Stasis does not know records of type " +
+                            std::to_string(frame_.type) + ", and the image cannot do without",
+                        kNewerVersion)
+        .with_offset(static_cast<std::int64_t>(start_));
+  }
+
+  Status check_single_records() {
+    Status status;
+    std::size_t index = 0;
+    for_each_slot([&](auto slot) {
+      using S = decltype(slot);
+      if (!S::kMany && (seen_ & (1ull << index)) == 0 && status.ok()) {
+        status = damaged(std::string("reading the records: there is no record ") + S::Record::kName, position_);
+      }
+      ++index;
+    });
+    return status;
+  }
+
+  std::string subject() const {
+    return "record " + std::to_string(count_) + (frame_.name.empty() ? "" : " (" + printable(frame_.name) + ")");
+  }
+
+  Error wrong(const std::string& problem, std::size_t offset_in_record) const {
+    return damaged("reading " + subject() + ": " + problem, start_ + offset_in_record);
+  }
+
+  std::span<const std::uint8_t> file_;
+  Image& image_;
+  std::size_t position_ = kHeaderBytes;  // of the next frame
+  std::size_t start_ = 0;                // of this frame
+  Frame frame_;
+  std::span<const std::uint8_t> data_;
+  std::uint32_t count_ = 0;  // records before this one
+  std::uint64_t seen_ = 0;   // bit index-in-list: a record that may stand once was met
+  bool ended_ = false;
+};
+
+static_assert(std::tuple_size_v<RecordList> <= 64, "RecordReader::seen_ has a bit for each type");
+
+}  // namespace
+
+std::vector<std::uint8_t> encode(const Image& image) {
+  std::vector<std::uint8_t> out(kHeaderBytes);
+  std::uint32_t count = 0;
+  for_each_record(image, [&](const auto& record) {
+    write_record(out, record);
+    ++count;
+  });
+  for (const UnknownRecord& record : image.unknown) {
+    write_frame(out, {record.type, record.flags, record.data.size(), record.name}, record.data);
+    ++count;
+  }
+  write_record(out, End{count});
+
+  Header header = image.header;
+  header.image_bytes = out.size();
+  header.records_bytes = out.size() - kHeaderBytes;
+  header.records_checksum = checksum(std::span(out).subspan(kHeaderBytes));
+  std::vector<std::uint8_t> front(std::begin(kMagic), std::end(kMagic));
+  Encoder encoder(front);
+  Header::describe(encoder, header);
+  STASIS_CHECK(front.size() == kChecksumAt);
+  encoder.write(checksum(front));
+  std::memcpy(out.data(), front.data(), kHeaderBytes);
+  return out;
+}
+
+Result<Header> decode_header(std::span<const std::uint8_t> bytes) {
+  if (!std::equal(bytes.begin(), bytes.begin() + std::min(bytes.size(), sizeof kMagic), kMagic)) {
+    return damaged("reading the image's header: not a Stasis image", 0);
+  }
+  if (bytes.size() < kHeaderBytes) return damaged("reading the image's header: truncated", bytes.size());
+  // The checksum covers the first 256 bytes in every version, so that a damaged version number is not taken for a newer format.
+  std::uint64_t stored;
+  std::memcpy(&stored, bytes.data() + kChecksumAt, sizeof stored);
+  if (stored != checksum(bytes.first(kChecksumAt))) {
+    return damaged("reading the image's header: the checksum does not match", kChecksumAt);
+  }
+  std::uint32_t version;
+  std::memcpy(&version, bytes.data() + sizeof kMagic, sizeof version);
+  if (version > kFormatVersion) {
+    return Error::plain(ErrorKind::Incompatible,
+                        "reading the image's header: the image has format version " + std::to_string(version) +
+                            ", this version of Stasis reads versions up to " + std::to_string(kFormatVersion),
+                        kNewerVersion);
+  }
+  if (version == 0) return damaged("reading the image's header: there is no format version 0", sizeof kMagic);
+  Header header;
+  Decoder decoder(bytes.subspan(sizeof kMagic, kChecksumAt - sizeof kMagic), sizeof kMagic);
+  Header::describe(decoder, header);
+  STASIS_TRY(decoder.finish([] { return std::string("the image's header"); }));
+  if (header.architecture != kArchitecture) {
+    return Error::plain(ErrorKind::Incompatible, "reading the image's header: the image was made for another architecture (ELF machine " +
+                                                     std::to_string(header.architecture) + ")");
+  }
+  return header;
+}
+
+Result<Image> decode_unchecked(std::span<const std::uint8_t> bytes) {
+  Image image;
+  image.header = STASIS_TRY(decode_header(bytes));
+  const Header& header = image.header;
+  if (header.image_bytes > bytes.size()) {
+    return damaged("reading the image: truncated, " + std::to_string(bytes.size()) + " of " + std::to_string(header.image_bytes) +
+                       " bytes are there",
+                   bytes.size());
+  }
+  if (header.image_bytes < bytes.size()) return damaged("reading the image: bytes behind its end", header.image_bytes);
+  if (header.records_bytes != bytes.size() - kHeaderBytes) {
+    return damaged("reading the image: the records' length does not fit the image's", kHeaderBytes);
+  }
+  if (header.records_checksum != checksum(bytes.subspan(kHeaderBytes))) {
+    return damaged("reading the image: the records' checksum does not match", kHeaderBytes);
+  }
+  STASIS_TRY(RecordReader(bytes, image).read());
+  return image;
+}
+
+Result<Image> decode(std::span<const std::uint8_t> bytes) {
+  Image image = STASIS_TRY(decode_unchecked(bytes));
+  STASIS_TRY(validate(image));
+  return image;
+}
+
+}  // namespace stasis::image
