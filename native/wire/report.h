@@ -49,6 +49,8 @@ enum class Step : u32 {
   CreateThread,   // subject = thread id in the image
   RegisterRseq,   // subject = thread id in the image
   QueueSignal,    // subject = signal number
+  LockMemory,      // subject = address, extent = bytes; after ProtectMemory
+  OpenDescriptor,  // an open file of the program: subject = fd number in the image, text = path; after ParkFd
   Count
 };
 

@@ -1,0 +1,32 @@
+// The steps of prepare(), one per kind of state and file of this directory. Each checks its records against this host and appends to
+// the plan; the order in which they are called decides only the order of fds in the plan.
+#pragma once
+
+#include "base/result.h"
+#include "image/image.h"
+#include "restore/plan_builder.h"
+#include "restore/prepare.h"
+
+namespace stasis::restore {
+
+// compatibility.cc: architecture, runtime, processor.
+Status check_compatibility(const image::Image& image, const RestoreInputs& inputs);
+
+// memory.cc. `prepared` takes the counts.
+Status plan_memory(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan, PreparedRestore& prepared);
+
+// files.cc: open files and stdio, working directory.
+Status plan_files(const image::Image& image, PlanBuilder& plan);
+Status plan_pipes(const image::Image& image, PlanBuilder& plan);
+Status plan_sockets(const image::Image& image, PlanBuilder& plan);
+Status plan_eventfds(const image::Image& image, PlanBuilder& plan);
+Status plan_timerfds(const image::Image& image, PlanBuilder& plan);
+Status plan_epolls(const image::Image& image, PlanBuilder& plan);  // last of the fds: refers to placed numbers
+
+// signals.cc: actions, queued signals, interval timers, clocks. After plan_threads, whose order it refers to.
+Status plan_signals(const image::Image& image, PlanBuilder& plan);
+
+// threads.cc: the frames that threads return into.
+Status plan_threads(const image::Image& image, PlanBuilder& plan);
+
+}  // namespace stasis::restore

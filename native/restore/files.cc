@@ -1,0 +1,138 @@
+// Open files: found again by path. The restored program goes on writing and reading at its old offsets, so a file that changed in the
+// meantime could be corrupted, or could corrupt the program, without a word. Hence, for a regular file
+//   opened for writing       size and modification time must be what they were;
+//   with O_APPEND            it may have grown or have been written: appending truncates and overwrites nothing. One that the program
+//                            can read as well must not have become shorter;
+//   opened for reading       it may have grown; otherwise size and time must be what they were.
+// Directories must be there; device nodes must be the same device.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "os/file.h"
+#include "restore/builders.h"
+
+namespace stasis::restore {
+
+namespace {
+
+constexpr std::uint32_t kAccessMode = O_ACCMODE;
+constexpr std::uint32_t kDropped = O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC;
+
+constexpr const char* kDoing = "checking a file that the application has open";
+
+Error refuse(const image::OpenFile& file, const std::string& how, const std::string& remedy) {
+  return Error::plain(ErrorKind::Failed, std::string(kDoing) + ": " + how, remedy)
+      .with_fd(file.numbers.empty() ? -1 : file.numbers.front().fd)
+      .with_path(file.path);
+}
+
+const char* type_name(std::uint32_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return "a regular file";
+    case S_IFDIR:
+      return "a directory";
+    case S_IFCHR:
+      return "a character device";
+    case S_IFBLK:
+      return "a block device";
+    case S_IFIFO:
+      return "a FIFO";
+    case S_IFSOCK:
+      return "a socket";
+    default:
+      return "something else";
+  }
+}
+
+std::string size_change(const image::OpenFile& file, std::uint64_t now) {
+  return "its size was " + std::to_string(file.file_bytes) + " bytes and is " + std::to_string(now) + " now";
+}
+
+Status check_content(const image::OpenFile& file, const struct stat& now) {
+  const auto bytes = static_cast<std::uint64_t>(now.st_size);
+  const std::int64_t modified = now.st_mtim.tv_sec * 1'000'000'000LL + now.st_mtim.tv_nsec;
+  const std::uint32_t access = file.flags & kAccessMode;
+  const bool reads = access != O_WRONLY, writes = access != O_RDONLY;
+  // Files without a size, as in /proc, get a new time whenever their inode is made.
+  if ((file.flags & O_PATH) != 0 || (bytes == 0 && file.file_bytes == 0)) return {};
+  if (writes && (file.flags & O_APPEND) != 0) {
+    if (!reads || bytes >= file.file_bytes) return {};
+    return refuse(file, size_change(file, bytes), "put back the file of then, or start the application anew");
+  }
+  if (bytes == file.file_bytes && modified == file.file_modified_ns) return {};
+  if (!writes && bytes > file.file_bytes) return {};
+  const std::string how = bytes == file.file_bytes ? "it was modified since the checkpoint" : size_change(file, bytes);
+  return refuse(file, how,
+                writes ? "the application would overwrite what was written since; put back the file of then, or start the application anew"
+                       : "put back the file of then, or start the application anew");
+}
+
+Status check_open_file(const image::OpenFile& file) {
+  struct stat now;
+  if (::stat(file.path.c_str(), &now) != 0) {
+    return Error::of_errno("stat", kDoing)
+        .with_kind(ErrorKind::Failed)
+        .with_fd(file.numbers.empty() ? -1 : file.numbers.front().fd)
+        .with_path(file.path)
+        .with_remedy("put the file back, or start the application anew");
+  }
+  if ((now.st_mode & S_IFMT) != (file.file_type & S_IFMT)) {
+    return refuse(file, std::string("it was ") + type_name(file.file_type) + " and is " + type_name(now.st_mode) + " now",
+                  "put back what was there");
+  }
+  if (S_ISCHR(now.st_mode) && file.device_number != 0 && now.st_rdev != file.device_number) {
+    return refuse(file, "it is another device than at the checkpoint", "put back the device node of then");
+  }
+  const std::uint32_t access = file.flags & kAccessMode;
+  const int wanted = (access != O_WRONLY ? R_OK : 0) | (access != O_RDONLY ? W_OK : 0);
+  if ((file.flags & O_PATH) == 0 && ::faccessat(AT_FDCWD, file.path.c_str(), wanted, AT_EACCESS) != 0) {
+    return Error::of_errno("faccessat", kDoing)
+        .with_fd(file.numbers.empty() ? -1 : file.numbers.front().fd)
+        .with_path(file.path)
+        .with_remedy("give this user the access that the application had");
+  }
+  return S_ISREG(now.st_mode) ? check_content(file, now) : Status{};
+}
+
+Status check_cwd(const std::string& path) {
+  struct stat now;
+  if (::stat(path.c_str(), &now) != 0) {
+    return Error::of_errno("stat", "checking the application's working directory")
+        .with_kind(ErrorKind::Failed)
+        .with_path(path)
+        .with_remedy("make the directory again");
+  }
+  if (!S_ISDIR(now.st_mode)) {
+    return Error::plain(ErrorKind::Failed, "the application's working directory is no directory any more").with_path(path);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status plan_files(const image::Image& image, PlanBuilder& plan) {
+  STASIS_TRY(check_cwd(image.process.cwd));
+  plan.plan.cwd = plan.add_string(image.process.cwd);
+  plan.plan.umask = image.process.umask;
+  for (const image::Stdio& stdio : image.stdio) {
+    if (stdio.numbers.empty()) continue;
+    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Stdio, plan.add_slot(stdio.numbers), stdio.numbers.front().fd);
+    entry.value = stdio.stream;
+  }
+  for (const image::OpenFile& file : image.open_files) {
+    if (file.numbers.empty()) continue;
+    STASIS_TRY(check_open_file(file));
+    const std::uint64_t path = plan.add_string(file.path);
+    wire::FdEntry& entry = plan.add_fd(wire::FdKind::OpenFile, plan.add_slot(file.numbers), file.numbers.front().fd);
+    entry.flags = file.flags & ~kDropped;
+    entry.file_offset = (file.file_type & S_IFMT) == S_IFDIR || (file.flags & O_PATH) != 0 ? -1 : file.position;
+    entry.path = path;
+  }
+  return {};
+}
+
+}  // namespace stasis::restore

@@ -1,0 +1,46 @@
+#include "restore/mapped_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "os/build_id.h"
+
+namespace stasis::restore {
+
+namespace {
+
+constexpr const char* kDoing = "checking a file that the application has mapped";
+
+Error differs(const std::string& path, const std::string& how) {
+  return Error::plain(ErrorKind::Incompatible, std::string(kDoing) + ": it " + how + " since the checkpoint",
+                      "put back the file of then, or start the application anew")
+      .with_path(path);
+}
+
+}  // namespace
+
+Result<FileStatus> MappedFiles::check(const image::Mapping& mapping) {
+  if (auto found = checked_.find(mapping.path); found != checked_.end()) return found->second;
+  // O_PATH asks for no permission and cannot block on a FIFO or a device that has taken the file's place.
+  Result<UniqueFd> handle = open_file_at(AT_FDCWD, mapping.path, O_PATH, 0, kDoing);
+  if (!handle.ok()) {
+    return std::move(handle).error().with_kind(ErrorKind::Incompatible).with_remedy("put the file back where it was");
+  }
+  FileStatus status = STASIS_TRY(status_of(handle.value().get(), mapping.path));
+  if (!status.is_regular()) return differs(mapping.path, "is no regular file any more");
+  if (status.bytes != mapping.file_bytes) {
+    return differs(mapping.path, "has changed its size from " + std::to_string(mapping.file_bytes) + " to " +
+                                     std::to_string(status.bytes) + " bytes");
+  }
+  if (status.modified_ns != mapping.file_modified_ns) {
+    if (mapping.file_build_id.empty()) return differs(mapping.path, "was modified");
+    UniqueFd file = STASIS_TRY(open_file_at(AT_FDCWD, mapping.path, O_RDONLY | O_NONBLOCK, 0, kDoing));
+    if (build_id_of(file.get()) != mapping.file_build_id) return differs(mapping.path, "was replaced by another build");
+  }
+  checked_.emplace(mapping.path, status);
+  return status;
+}
+
+}  // namespace stasis::restore

@@ -1,0 +1,24 @@
+// The files that a program has mapped: libraries, data. A restored program goes on with the file as it is now, so the file must be what
+// it was: of the same size and modification time or, when only the time moved (a package installed again, a copied tree, a container
+// layer), of the same size and GNU build id.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/result.h"
+#include "image/records.h"
+#include "os/file.h"
+
+namespace stasis::restore {
+
+class MappedFiles {
+ public:
+  // Status of the mapping's file, checked once per path. Incompatible, naming the path and what differs.
+  Result<FileStatus> check(const image::Mapping& mapping);
+
+ private:
+  std::map<std::string, FileStatus> checked_;
+};
+
+}  // namespace stasis::restore

@@ -1,0 +1,45 @@
+// Pipes within the application, with the bytes that were in flight.
+#include <fstream>
+#include <string>
+
+#include "restore/builders.h"
+
+namespace stasis::restore {
+
+namespace {
+
+// The largest pipe that a process without CAP_SYS_RESOURCE may make (pipe(7)).
+std::uint64_t pipe_max_bytes() {
+  std::uint64_t bytes = 1 << 20;
+  std::ifstream("/proc/sys/fs/pipe-max-size") >> bytes;
+  return bytes;
+}
+
+}  // namespace
+
+Status plan_pipes(const image::Image& image, PlanBuilder& plan) {
+  const std::uint64_t max_bytes = image.pipes.empty() ? 0 : pipe_max_bytes();
+  for (const image::Pipe& pipe : image.pipes) {
+    if (pipe.readers.empty() && pipe.writers.empty()) continue;
+    const std::int32_t fd = (pipe.readers.empty() ? pipe.writers : pipe.readers).front().fd;
+    if (pipe.capacity > max_bytes) {
+      return Error::plain(ErrorKind::Failed, "a pipe of the application holds " + std::to_string(pipe.capacity) + " bytes, and this host allows " +
+                                                 std::to_string(max_bytes),
+                          "raise /proc/sys/fs/pipe-max-size")
+          .with_fd(fd);
+    }
+    const std::uint64_t data = plan.add_bytes(pipe.data);
+    const std::uint32_t reader = plan.add_slot_or_none(pipe.readers);
+    const std::uint32_t writer = plan.add_slot_or_none(pipe.writers);
+    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Pipe, reader, fd);
+    entry.peer_slot = writer;
+    entry.flags = pipe.read_flags;
+    entry.peer_flags = pipe.write_flags;
+    entry.capacity = pipe.capacity;
+    entry.data = data;
+    entry.data_bytes = pipe.data.size();
+  }
+  return {};
+}
+
+}  // namespace stasis::restore

@@ -1,0 +1,60 @@
+// Signals: actions, what is queued, interval timers; and the clocks, which the timers follow.
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstring>
+
+#include "restore/builders.h"
+
+namespace stasis::restore {
+
+namespace {
+
+// Every action is set: what this process inherits, an ignored SIGHUP or SIGPIPE, is not the program's.
+void plan_actions(const image::Image& image, PlanBuilder& plan) {
+  std::array<wire::SigactionEntry, wire::kSignalCount + 1> entries{};
+  for (const image::Action& action : image.actions) {
+    if (action.signal == 0 || action.signal > wire::kSignalCount) continue;
+    entries[action.signal].action = {.handler = action.handler, .flags = action.flags, .restorer = action.restorer, .mask = action.mask};
+  }
+  for (std::uint32_t signal = 1; signal <= wire::kSignalCount; ++signal) {
+    if (signal == SIGKILL || signal == SIGSTOP) continue;
+    entries[signal].signal = signal;
+    plan.actions.push_back(entries[signal]);
+  }
+}
+
+Status plan_queued(const image::Image& image, PlanBuilder& plan) {
+  for (const image::QueuedSignal& queued : image.queued_signals) {
+    wire::QueuedSignal entry{};
+    entry.signal = queued.signal;
+    entry.thread = wire::kNoSlot;
+    if (queued.tid != 0) {
+      const auto thread = std::find_if(image.threads.begin(), image.threads.end(),
+                                       [&](const image::Thread& candidate) { return candidate.tid == queued.tid; });
+      if (thread == image.threads.end()) {
+        return Error::plain(ErrorKind::Damaged, "signal " + std::to_string(queued.signal) + " is queued to a thread that the image does not have")
+            .with_tid(queued.tid);
+      }
+      entry.thread = static_cast<std::uint32_t>(thread - image.threads.begin());
+    }
+    if (queued.info.size() != sizeof entry.info) {
+      return Error::plain(ErrorKind::Damaged, "a queued signal without its 128 bytes of siginfo");
+    }
+    std::memcpy(entry.info, queued.info.data(), sizeof entry.info);
+    plan.signals.push_back(entry);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status plan_signals(const image::Image& image, PlanBuilder& plan) {
+  plan_actions(image, plan);
+  for (std::size_t i = 0; i < image.itimers.values.size(); ++i) plan.plan.itimers[i / 4][i % 4] = image.itimers.values[i];
+  plan.plan.monotonic_ns = image.clock.monotonic_ns;
+  plan.plan.boottime_ns = image.clock.boottime_ns;
+  return plan_queued(image, plan);
+}
+
+}  // namespace stasis::restore
