@@ -1,0 +1,124 @@
+// Starting an application: `run` of the library, and the foreground `run` of the command line, where this process becomes the keeper.
+
+import { realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { checkCommand, checkEnvironment, checkOptions, checkSignal, checkText } from '../arguments.js';
+import { cancelled, fromSystemError, StasisError } from '../errors.js';
+import { type Addon, helperPrograms } from '../native.js';
+import { callNative, callNativeNow } from '../native-call.js';
+import type { Home } from '../store/home.js';
+import { checkName } from '../store/names.js';
+import { ensureRuntime } from '../store/runtimes.js';
+import { Application } from './application.js';
+import { type Prepared, prepare } from './prepare.js';
+import { checkStdio, type Stdio, type Stream } from './stdio.js';
+
+export interface RunOptions {
+  /** One is made up when none is given. */
+  readonly name?: string;
+  /** The whole environment, as for child_process.spawn; default process.env. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Default: this process's. */
+  readonly cwd?: string;
+  /** Default `log`. */
+  readonly stdio?: Stdio;
+  /** Aborted while the application starts: it is killed and removed. */
+  readonly signal?: AbortSignal;
+}
+
+interface CheckedRun {
+  readonly command: readonly [string, ...string[]];
+  readonly name: string | undefined;
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly streams: readonly [Stream, Stream, Stream];
+}
+
+export async function run(home: Home, command: readonly string[], options: RunOptions = {}): Promise<Application> {
+  const checked = checkRun(command, options);
+  const { prepared, launch } = await prepareRun(home, checked, 'detached');
+  const what = `starting ${prepared.record.name}`;
+  try {
+    if (options.signal?.aborted) throw cancelled(what, options.signal);
+    await callNative((addon) => addon.launch(launch));
+  } catch (error) {
+    prepared.undo();
+    throw error;
+  }
+  prepared.commit();
+  const application = new Application(home, prepared.record);
+  if (options.signal?.aborted) {
+    await application.remove({ force: true });
+    throw cancelled(what, options.signal);
+  }
+  return application;
+}
+
+/** Never returns: the process is replaced by the keeper, with its streams, terminal and exit status. */
+export async function runInForeground(home: Home, command: readonly string[], options: RunOptions): Promise<never> {
+  const checked = checkRun(command, { ...options, stdio: 'inherit' });
+  const { prepared, launch } = await prepareRun(home, checked, 'foreground');
+  const { stdio: _own, ...foreground } = launch;
+  return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(foreground));
+}
+
+/** Commits, then executes the keeper. Only a failing execve comes back; then nothing stays behind. */
+export function leaveToKeeper(prepared: Prepared, become: (addon: Addon) => never): never {
+  // The keeper is a new program in this process: what commit would do after its start is done before, since there is no after.
+  prepared.commit();
+  try {
+    return callNativeNow(become);
+  } catch (error) {
+    prepared.undo();
+    throw error;
+  }
+}
+
+function checkRun(command: unknown, options: RunOptions): CheckedRun {
+  checkOptions(options);
+  checkSignal(options.signal);
+  return {
+    command: checkCommand(command),
+    name: options.name === undefined ? undefined : checkName('options.name', options.name),
+    env: checkEnvironment(options.env ?? process.env),
+    cwd: resolve(options.cwd === undefined ? process.cwd() : checkText('options.cwd', options.cwd)),
+    streams: checkStdio(options.stdio),
+  };
+}
+
+async function prepareRun(home: Home, run: CheckedRun, mode: 'detached' | 'foreground') {
+  checkDirectory(run.cwd);
+  const helpers = helperPrograms();
+  const runtime = ensureRuntime(home, helpers.runtime, (file) => callNativeNow((addon) => addon.buildId(file)));
+  const prepared = await prepare(home, {
+    name: run.name,
+    replace: 'failed',
+    command: run.command,
+    cwd: run.cwd,
+    mode,
+    runtime: runtime.buildId,
+    streams: run.streams,
+    restoredFrom: null,
+    takenRemedy: 'choose another name with --name',
+  });
+  const launch = {
+    keeper: helpers.keeper,
+    runtime: runtime.path,
+    directory: prepared.paths.directory,
+    command: run.command,
+    env: run.env,
+    cwd: run.cwd,
+    stdio: prepared.stdio.fds,
+  };
+  return { prepared, launch };
+}
+
+function checkDirectory(path: string): void {
+  try {
+    // With a trailing slash anything but a directory gives ENOTDIR.
+    realpathSync(`${path}/`);
+  } catch (error) {
+    const wrapped = fromSystemError(error, 'looking for the working directory');
+    throw wrapped instanceof StasisError ? wrapped : error;
+  }
+}

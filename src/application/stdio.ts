@@ -1,0 +1,99 @@
+// The three streams of a new application. Its output goes straight to a file that Stasis opened for it (O_APPEND, so that several
+// writers do not overwrite each other) or to streams of the caller: no process stands in between.
+
+import { closeSync, constants, fstatSync, linkSync, openSync } from 'node:fs';
+import { badType, badValue } from '../arguments.js';
+import { fromSystemError } from '../errors.js';
+import type { ApplicationPaths } from '../store/home.js';
+import type { StreamIdentity } from '../store/record.js';
+
+/** `log`: a file that `logs` shows; `ignore`: /dev/null; `inherit`: this process's own stream of that number; or an open fd. */
+export type Stream = 'log' | 'ignore' | 'inherit' | number;
+
+/** One word for all three, where `log` leaves the input at /dev/null, or input, output and error output. */
+export type Stdio = 'log' | 'ignore' | 'inherit' | readonly [Stream, Stream, Stream];
+
+export interface OpenStdio {
+  readonly fds: readonly [number, number, number];
+  readonly identities: readonly [StreamIdentity, StreamIdentity, StreamIdentity];
+  readonly logged: boolean;
+  /** Closes what was opened here; fds of the caller stay open. */
+  close(): void;
+}
+
+const streamNames = ['stdin', 'stdout', 'stderr'] as const;
+
+export function checkStdio(value: unknown): readonly [Stream, Stream, Stream] {
+  if (value === undefined || value === 'log') return ['ignore', 'log', 'log'];
+  if (value === 'ignore' || value === 'inherit') return [value, value, value];
+  if (!Array.isArray(value))
+    throw badType('options.stdio', "'log', 'ignore', 'inherit' or an array of three streams", value);
+  if (value.length !== 3) throw badValue('options.stdio', `must name three streams, not ${value.length}`);
+  const streams = value as unknown[];
+  for (const [index, stream] of streams.entries()) {
+    const argument = `options.stdio[${index}]`;
+    if (typeof stream === 'number') {
+      if (!Number.isSafeInteger(stream) || stream < 0) throw badValue(argument, 'must be a file descriptor');
+    } else if (stream !== 'log' && stream !== 'ignore' && stream !== 'inherit') {
+      throw badType(argument, "'log', 'ignore', 'inherit' or a file descriptor", stream);
+    }
+  }
+  if (streams[0] === 'log') throw badValue('options.stdio[0]', "cannot be 'log': an input is no log");
+  return streams as [Stream, Stream, Stream];
+}
+
+/** Opens the streams. `continued` is the application whose logs go on here: its files are linked in before they are opened. */
+export function openStdio(
+  streams: readonly [Stream, Stream, Stream],
+  paths: ApplicationPaths,
+  continued?: ApplicationPaths,
+): OpenStdio {
+  const opened: number[] = [];
+  const close = (): void => {
+    for (const fd of opened.splice(0)) closeSync(fd);
+  };
+  const open = (stream: Stream, index: 0 | 1 | 2): number => {
+    if (typeof stream === 'number') return stream;
+    if (stream === 'inherit') return index;
+    const fd =
+      stream === 'ignore'
+        ? openSync('/dev/null', index === 0 ? constants.O_RDONLY : constants.O_WRONLY)
+        : openLog(index === 1 ? 'stdoutLog' : 'stderrLog', paths, continued);
+    opened.push(fd);
+    return fd;
+  };
+  let index = 0;
+  try {
+    const fds = [open(streams[0], 0), open(streams[1], 1), open(streams[2], 2)] as const;
+    const identify = (fd: number): StreamIdentity => {
+      index = fds.indexOf(fd);
+      return identityOf(fd);
+    };
+    const identities = [identify(fds[0]), identify(fds[1]), identify(fds[2])] as const;
+    return { fds, identities, logged: streams.includes('log'), close };
+  } catch (error) {
+    close();
+    throw fromSystemError(error, `opening ${streamNames[index] ?? 'a stream'} of the application`);
+  }
+}
+
+function openLog(
+  log: 'stdoutLog' | 'stderrLog',
+  paths: ApplicationPaths,
+  continued: ApplicationPaths | undefined,
+): number {
+  if (continued !== undefined) {
+    try {
+      linkSync(continued[log], paths[log]);
+    } catch (error) {
+      // It had no log of this stream.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  return openSync(paths[log], constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o600);
+}
+
+function identityOf(fd: number): StreamIdentity {
+  const { dev, ino, mode } = fstatSync(fd, { bigint: true });
+  return { dev: String(dev), ino: String(ino), type: Number(mode) & constants.S_IFMT };
+}

@@ -1,0 +1,69 @@
+// stasis ps: running applications; with --all also the ended ones, how they ended and where they were saved.
+
+import { readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { Command } from 'commander';
+import type { Application } from '../../application/application.js';
+import { describeStatus, formatAge } from '../../application/describe.js';
+import { Stasis } from '../../stasis.js';
+import { type ApplicationStatus, hasEnded } from '../../store/status.js';
+import type { ActionRunner } from '../main.js';
+import { table } from '../output.js';
+
+export function define(command: Command, run: ActionRunner): void {
+  command.option('-a, --all', 'also those that have ended').action((options: { all?: boolean }) =>
+    run(async (output) => {
+      const stasis = await Stasis.open();
+      const listed = (await stasis.applications())
+        .map((application) => ({ application, status: application.status() }))
+        .filter(({ status }) => options.all || !hasEnded(status))
+        .reverse();
+      const rows = listed.map(({ application, status }) => {
+        const pid = status.state === 'running' ? status.pid : null;
+        return {
+          application,
+          status,
+          pid,
+          command: commandOf(application, pid),
+          snapshot: snapshotOf(application, status),
+        };
+      });
+      const now = Date.now();
+      output.result(
+        rows.map(({ application, command, snapshot }) => ({ ...application.toJSON(), command, snapshot })),
+        table(
+          ['NAME', 'ID', 'STATUS', 'PID', 'AGE', 'SNAPSHOT', 'COMMAND'],
+          rows.map(({ application, status, pid, command, snapshot }) => [
+            application.name,
+            application.id,
+            describeStatus(status, now),
+            pid === null ? '-' : String(pid),
+            formatAge(now - application.createdAt.getTime()),
+            snapshot === null ? '-' : shorten(stasis.home, snapshot),
+            command.join(' ') || '-',
+          ]),
+        ),
+      );
+    }),
+  );
+}
+
+/** What was asked for; for a restored application what its process says. */
+function commandOf(application: Application, pid: number | null): readonly string[] {
+  if (application.command.length > 0 || pid === null) return application.command;
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0$/, '').split('\0');
+  } catch {
+    return [];
+  }
+}
+
+/** Where it was saved last, else where it came from. */
+function snapshotOf(application: Application, status: ApplicationStatus): string | null {
+  if (status.state === 'checkpointed') return status.snapshot;
+  return application.lastCheckpoint?.snapshot ?? application.restoredFrom;
+}
+
+function shorten(home: string, path: string): string {
+  return dirname(path) === join(home, 'snapshots') ? basename(path) : path;
+}

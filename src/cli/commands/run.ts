@@ -1,0 +1,68 @@
+// stasis run: in the foreground this process becomes the keeper, so that terminal, signals, pipes and exit status are what they are
+// without Stasis; detached, the application's name is printed once it runs.
+
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { runInForeground } from '../../application/launch.js';
+import { fromSystemError } from '../../errors.js';
+import { Stasis } from '../../stasis.js';
+import { openDefaultHome } from '../../store/open.js';
+import { parseEnvFile } from '../env-file.js';
+import { interruptible } from '../interrupt.js';
+import type { ActionRunner } from '../main.js';
+import { parseAssignment } from '../values.js';
+
+interface Options {
+  readonly name?: string;
+  readonly detach?: boolean;
+  readonly env: readonly string[];
+  readonly envFile: readonly string[];
+  readonly cwd?: string;
+}
+
+export function define(command: Command, run: ActionRunner): void {
+  const collect = (value: string, previous: readonly string[]): string[] => [...previous, value];
+  command
+    .usage('[options] [--] PROGRAM [ARGUMENT...]')
+    .argument('<program...>')
+    .option('-n, --name <name>', 'name of the application; default: one is made up')
+    .option('-d, --detach', 'run in the background and print the name; output goes to logs')
+    .option('-e, --env <key=value>', 'set a variable, or pass one on by KEY; repeatable', collect, [])
+    .option('--env-file <file>', 'set variables from a file of KEY=VALUE lines; repeatable', collect, [])
+    .option('-w, --cwd <directory>', 'working directory')
+    .passThroughOptions()
+    .action((words: string[], options: Options) =>
+      run(async (output) => {
+        const common = {
+          env: environment(options),
+          ...(options.name === undefined ? {} : { name: options.name }),
+          ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        };
+        if (!options.detach) return runInForeground(openDefaultHome(), words, common);
+        const stasis = await Stasis.open();
+        const application = await interruptible((signal) => stasis.run(words, { ...common, signal }));
+        output.result(application, application.name);
+      }),
+    );
+}
+
+/** This process's variables, then the files', then --env's; later ones win. */
+function environment(options: Options): Record<string, string | undefined> {
+  const variables: Record<string, string | undefined> = { ...process.env };
+  for (const file of options.envFile) {
+    for (const [key, value] of parseEnvFile(readText(file), file, process.env)) variables[key] = value;
+  }
+  for (const text of options.env) {
+    const [key, value] = parseAssignment(text, process.env);
+    variables[key] = value;
+  }
+  return variables;
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw fromSystemError(error, 'reading the file of variables');
+  }
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+// The `stasis` command. Only the module of the command that was named is loaded, since start-up is most of what a command takes; the
+// others appear in the help with their summary.
+//
+// Exit status: 0 done, 1 to 9 as in the table of errors.ts, 128 plus n after signal n; `run`, `restore` and `wait` pass on the program's own.
+
+import { Command, CommanderError } from 'commander';
+import { Interrupted } from './interrupt.js';
+import { createOutput, type Output, reportError } from './output.js';
+import { UsageError } from './values.js';
+
+export interface CommandModule {
+  /** Adds arguments, options and the action. The action's promise gives the exit status, 0 if nothing. */
+  define(command: Command, run: ActionRunner): void;
+}
+
+/** Wraps what a command does: it gets its output, and its exit status becomes the process's. */
+export type ActionRunner = (action: (output: Output) => Promise<number | undefined>) => Promise<void>;
+
+const commands: ReadonlyArray<readonly [name: string, summary: string, load: () => Promise<CommandModule>]> = [
+  ['run', 'start a program as an application', () => import('./commands/run.js')],
+  ['ps', 'list applications', () => import('./commands/ps.js')],
+  ['logs', 'print the output of a detached application', () => import('./commands/logs.js')],
+  ['kill', 'send a signal to applications', () => import('./commands/kill.js')],
+  ['wait', 'wait until an application has ended', () => import('./commands/wait.js')],
+  ['rm', 'forget ended applications, delete snapshots', () => import('./commands/rm.js')],
+  ['checkpoint', 'save a running application, and stop it', () => import('./commands/checkpoint.js')],
+  ['restore', 'start an application from a snapshot', () => import('./commands/restore.js')],
+  ['inspect', 'show what a snapshot holds', () => import('./commands/inspect.js')],
+  ['check', 'show what this host offers', () => import('./commands/check.js')],
+];
+
+export async function main(argv: readonly string[]): Promise<number> {
+  const json = wantsJson(argv);
+  const output = createOutput(json);
+  let exitCode = 0;
+  const run: ActionRunner = async (action) => {
+    exitCode = (await action(output)) ?? 0;
+  };
+  try {
+    const program = await buildProgram(argv, run);
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    return endOf(error, json);
+  }
+}
+
+async function buildProgram(argv: readonly string[], run: ActionRunner): Promise<Command> {
+  const program = new Command('stasis')
+    .description('Freezes running programs and wakes them again.')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
+    .option('-V, --version', 'show the version')
+    .enablePositionalOptions()
+    .exitOverride()
+    // Commander would print before it throws; endOf does the printing.
+    .configureOutput({ writeErr: () => undefined });
+  const operands = argv.filter((word) => !word.startsWith('-'));
+  const wanted = operands[0] === 'help' ? operands[1] : operands[0];
+  for (const [name, summary, load] of commands) {
+    const command = program.command(name).description(summary);
+    command.helpOption('-h, --help', 'show this help').option('--json', 'print JSON');
+    if (name === wanted) (await load()).define(command, run);
+  }
+  program.action(async (options: { version?: boolean }) => {
+    if (options.version) process.stdout.write(`${await packageVersion()}\n`);
+    else throw new UsageError('no command given; `stasis --help` lists them');
+  });
+  return program;
+}
+
+async function packageVersion(): Promise<string> {
+  const { readFileSync } = await import('node:fs');
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  return String((manifest as { version?: unknown }).version);
+}
+
+/** Looked for by hand, because errors of the parser have to be printed in the right form too. What follows the program's name is its own. */
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return argv.slice(0, end < 0 ? undefined : end).includes('--json');
+}
+
+function endOf(error: unknown, json: boolean): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    return reportError(new UsageError(error.message.replace(/^error: /, '')), json);
+  }
+  if (error instanceof Interrupted) {
+    reportError(error.cause, json);
+    return error.exitCode;
+  }
+  return reportError(error, json);
+}
+
+// A reader that goes away (`stasis logs web | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+
+process.exitCode = await main(process.argv.slice(2));

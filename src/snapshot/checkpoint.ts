@@ -1,0 +1,145 @@
+// Checkpoint of an application: lock it, note where the image is being written, let the addon write it, and, if the application is to
+// stop, see it recorded as stopped.
+//
+// Whatever fails, and also when this process is killed midway, the application goes on and no half image is left: the note in partial/
+// lets the next command clear what lies about (store/partial.ts).
+
+import { lstatSync, statSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
+import { describeStatus } from '../application/describe.js';
+import { waitForEnding } from '../application/ending.js';
+import { checkOptions, checkSignal, checkText, checkTimeout } from '../arguments.js';
+import { cancelled, fromSystemError, StasisError } from '../errors.js';
+import type { Addon, CancelToken, CheckpointOutcome } from '../native.js';
+import { callNative, callNativeNow } from '../native-call.js';
+import { type Home, replaceFile } from '../store/home.js';
+import { claimPartial, cleanPartials } from '../store/partial.js';
+import { type ApplicationRecord, readRecord, writeRecord } from '../store/record.js';
+import { nextSnapshotPath, parseReference, type SnapshotLocation } from '../store/snapshots.js';
+import { readStatus } from '../store/status.js';
+import { throwIfAborted } from '../waiting.js';
+import { type CheckpointStatistics, Snapshot } from './snapshot.js';
+
+export interface CheckpointOptions {
+  /** Directory to make; it must not exist, its parent must. Default: the next NAME@N in the state directory. */
+  readonly output?: string;
+  /** Lets the application go on; otherwise it is stopped once the image is safe. */
+  readonly leaveRunning?: boolean;
+  readonly signal?: AbortSignal;
+  /** Milliseconds for the whole checkpoint; default ten minutes. */
+  readonly timeout?: number;
+}
+
+const defaultTimeoutMs = 600_000;
+/** From the image's commit to the keeper's word that the application has ended; its memory is freed meanwhile. */
+const endDeadlineMs = 30_000;
+
+export async function checkpoint(home: Home, record: ApplicationRecord, options: CheckpointOptions): Promise<Snapshot> {
+  checkOptions(options);
+  checkSignal(options.signal);
+  checkTimeout(options.timeout);
+  const output = options.output === undefined ? undefined : resolve(checkText('options.output', options.output));
+  const paths = home.application(record.id);
+  const what = `checkpointing ${record.name}`;
+  throwIfAborted(options.signal, what);
+  const status = readStatus(paths, record);
+  if (status.state !== 'running') {
+    throw new StasisError('Failed', `${record.name} is not running: ${describeStatus(status)}`);
+  }
+  cleanPartials(home);
+  const lock = callNativeNow((addon) => addon.lock(paths.lock));
+  try {
+    const destination = output ?? nextSnapshotPath(home, record.name);
+    checkDestination(destination);
+    const claim = claimPartial(home, destination);
+    let outcome: CheckpointOutcome;
+    try {
+      outcome = await withToken(options.signal, what, (addon, token) =>
+        addon.checkpoint(
+          {
+            pid: status.pid,
+            startTime: status.startTime,
+            partial: claim.directory,
+            destination,
+            stamps: home.verified,
+            controlSocket: paths.controlSocket,
+            leaveRunning: options.leaveRunning ?? false,
+            timeoutMs: options.timeout ?? defaultTimeoutMs,
+          },
+          token,
+        ),
+      );
+    } finally {
+      claim.release();
+    }
+    if (outcome.leftRunning) await noteCheckpoint(home, record.id, destination);
+    else await confirmStopped(home, record, destination);
+    return new Snapshot(locationOf(home, destination), statisticsOf(outcome));
+  } catch (error) {
+    throw fromSystemError(error, what);
+  } finally {
+    lock.release();
+  }
+}
+
+/** Runs an operation of the addon that the caller's signal stops. */
+async function withToken<T>(
+  signal: AbortSignal | undefined,
+  what: string,
+  operation: (addon: Addon, token: CancelToken) => Promise<T>,
+): Promise<T> {
+  const token = callNativeNow((addon) => addon.cancelToken());
+  const onAbort = (): void => callNativeNow((addon) => addon.cancel(token));
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await callNative((addon) => operation(addon, token));
+  } catch (error) {
+    if (signal?.aborted && error instanceof StasisError && error.code === 'ERR_STASIS_CANCELLED')
+      throw cancelled(what, signal);
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+function checkDestination(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
+    throw new StasisError('Busy', `there is something at ${path} already`, {
+      path,
+      remedy: 'choose another place with --output',
+    });
+  }
+  const parent = dirname(path);
+  if (!statSync(parent, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new StasisError('NotFound', `there is no directory ${parent} to put the snapshot in`, { path: parent });
+  }
+}
+
+/** For `events` and `ps`: the record says when it was saved last. The lock is held, so nobody else writes it. */
+async function noteCheckpoint(home: Home, id: string, snapshot: string): Promise<void> {
+  const record = await readRecord(home, id);
+  if (record !== undefined) writeRecord(home, { ...record, lastCheckpoint: { snapshot, at: Date.now() } });
+}
+
+async function confirmStopped(home: Home, record: ApplicationRecord, snapshot: string): Promise<void> {
+  const paths = home.application(record.id);
+  const ending = await waitForEnding(paths, record, { timeoutMs: endDeadlineMs });
+  // Its keeper was killed at some time before, so nobody else will write it down.
+  if (ending.state === 'lost')
+    replaceFile(paths.status, `state=checkpointed\nsnapshot=${snapshot}\nended=${Date.now()}\n`);
+}
+
+function locationOf(home: Home, path: string): SnapshotLocation {
+  const reference = dirname(path) === home.snapshots ? parseReference(basename(path)) : undefined;
+  return {
+    path,
+    reference: reference === undefined ? null : basename(path),
+    name: reference?.name ?? null,
+    number: reference?.number ?? null,
+  };
+}
+
+function statisticsOf(outcome: CheckpointOutcome): CheckpointStatistics {
+  const { pauseUs, totalUs, threads, mappings, pageBytes, imageBytes } = outcome;
+  return { pauseMs: pauseUs / 1000, totalMs: totalUs / 1000, threads, mappings, pageBytes, imageBytes };
+}

@@ -1,0 +1,114 @@
+// Restore of a snapshot: `restore` of the library, and the foreground `restore` of the command line, where this process becomes the
+// keeper. All or nothing: when it fails no process is left, the name is where it was, and the image is untouched.
+//
+// The name, when none is asked for, is the one that the snapshot's place tells; the application that was stopped by the checkpoint
+// gives way, and its logs go on in the restored one.
+
+import { Application } from '../application/application.js';
+import { leaveToKeeper } from '../application/launch.js';
+import { type Prepared, prepare } from '../application/prepare.js';
+import { checkStdio, type Stdio, type Stream } from '../application/stdio.js';
+import { checkOptions, checkSignal, checkTimeout } from '../arguments.js';
+import { cancelled } from '../errors.js';
+import { helperPrograms, type Restored } from '../native.js';
+import { callNative } from '../native-call.js';
+import type { Home } from '../store/home.js';
+import { checkName, listNames } from '../store/names.js';
+import type { SnapshotLocation } from '../store/snapshots.js';
+import { readStatusFields } from '../store/status.js';
+import { throwIfAborted } from '../waiting.js';
+
+export interface RestoreOptions {
+  /** Default: the snapshot's original name, which must be free or held by the application that the checkpoint stopped. */
+  readonly name?: string;
+  /** Default `log`. The restored program's own stdio is replaced by these. */
+  readonly stdio?: Stdio;
+  readonly signal?: AbortSignal;
+  /** Milliseconds; default 30 s. */
+  readonly timeout?: number;
+}
+
+export async function restore(
+  home: Home,
+  snapshot: SnapshotLocation,
+  options: RestoreOptions = {},
+): Promise<Application> {
+  checkOptions(options);
+  checkSignal(options.signal);
+  checkTimeout(options.timeout);
+  const what = `restoring ${snapshot.reference ?? snapshot.path}`;
+  throwIfAborted(options.signal, what);
+  const prepared = await prepareRestore(home, snapshot, options.name, checkStdio(options.stdio), 'detached');
+  let restored: Restored;
+  try {
+    restored = await callNative((addon) =>
+      addon.restore({
+        ...nativeOptions(home, snapshot, prepared),
+        stdio: prepared.stdio.fds,
+        ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
+      }),
+    );
+  } catch (error) {
+    prepared.undo();
+    throw error;
+  }
+  const application = new Application(home, prepared.record, restored.timings);
+  if (options.signal?.aborted) {
+    await application.kill('SIGKILL').catch(() => undefined);
+    await application.wait({ timeout: 30_000 });
+    prepared.undo();
+    throw cancelled(what, options.signal);
+  }
+  prepared.commit();
+  return application;
+}
+
+/** Never returns: the process is replaced by the keeper, with its streams, terminal and exit status. */
+export async function restoreInForeground(
+  home: Home,
+  snapshot: SnapshotLocation,
+  name: string | undefined,
+): Promise<never> {
+  const prepared = await prepareRestore(home, snapshot, name, ['inherit', 'inherit', 'inherit'], 'foreground');
+  return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(nativeOptions(home, snapshot, prepared)));
+}
+
+function nativeOptions(home: Home, snapshot: SnapshotLocation, prepared: Prepared) {
+  return {
+    keeper: helperPrograms().keeper,
+    runtimes: home.runtimes,
+    directory: prepared.paths.directory,
+    image: snapshot.path,
+    stamps: home.verified,
+  };
+}
+
+function prepareRestore(
+  home: Home,
+  snapshot: SnapshotLocation,
+  name: string | undefined,
+  streams: readonly [Stream, Stream, Stream],
+  mode: 'detached' | 'foreground',
+): Promise<Prepared> {
+  return prepare(home, {
+    name: name === undefined ? originalName(home, snapshot) : checkName('options.name', name),
+    replace: 'stopped',
+    // What the image says of its command line is for people; reading it here would cost more than the restore.
+    command: [],
+    cwd: process.cwd(),
+    mode,
+    runtime: '',
+    streams,
+    restoredFrom: snapshot.path,
+    takenRemedy: 'choose another name with --name',
+  });
+}
+
+/** The name the saved application had: told by the snapshot's place, else by the application that was stopped there. */
+function originalName(home: Home, snapshot: SnapshotLocation): string | undefined {
+  if (snapshot.name !== null) return snapshot.name;
+  for (const [name, id] of listNames(home)) {
+    if (id !== null && readStatusFields(home.application(id))?.snapshot === snapshot.path) return name;
+  }
+  return undefined;
+}
