@@ -1,0 +1,158 @@
+// What is refused: resources that cannot be saved (exit 3, each named, the application goes on), names and pids that are wrong, restores
+// whose port, socket or file is taken or gone (exit 1 with the fd and the place).
+
+import { spawn } from 'node:child_process';
+import { renameSync, unlinkSync } from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { TestHome } from '../support/home.js';
+import { firstAnswer, freePort, get } from '../support/http.js';
+import { compiledPrograms, guestBinaries, programs } from '../support/paths.js';
+import { isRunning } from '../support/processes.js';
+import { users } from '../support/users.js';
+import { sleep, until } from '../support/waiting.js';
+
+async function listen(port: number): Promise<Server> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
+  return server;
+}
+
+describe.each(users)('as $name', (user) => {
+  test.each([
+    ['tcp', /fd \d+.*(TCP|connect)/is],
+    ['udp', /fd \d+.*(UDP|datagram|socket)/is],
+    ['netlink', /fd \d+.*(netlink|socket)/is],
+    ['inotify', /fd \d+.*inotify/is],
+    ['memfd', /fd \d+.*memfd/is],
+    ['signalfd', /fd \d+.*signalfd/is],
+    ['child', /child|process \d+/i],
+    ['posix-timer', /timer/i],
+    ['sysv-shm', /(SYSV|System V|shared memory|0x[0-9a-f]+)/i],
+    ['shared-memory', /shared|0x[0-9a-f]+/i],
+    ['deleted-file', /fd \d+.*deleted/is],
+    ['terminal', /fd \d+.*(terminal|tty|ptmx|pts)/is],
+  ] as [string, RegExp][])('a program with %s is not checkpointed', async (kind, text) => {
+    await using home = TestHome.create(user);
+    await home.run('holder', [join(compiledPrograms, 'refused'), kind]);
+    await home.outputLine('holder', 'listening');
+    const before = home.processes().length;
+    for (const flags of [['--leave-running'], []]) {
+      const { code, stderr } = await home.stasis(['checkpoint', ...flags, 'holder']);
+      expect({ code, stderr }).toMatchObject({ code: 3, stderr: expect.stringMatching(text) });
+    }
+    expect(home.snapshotEntries()).toEqual([]);
+    const ticks = home.output('holder').split('\n').length;
+    await until('more ticks', () => home.output('holder').split('\n').length > ticks + 5, { ms: 5000 });
+    expect(home.status('holder')['state']).toBe('running');
+    expect(home.processes().length).toBe(before);
+  });
+
+  test('a server with a client is refused, answers, and is saved when the client has gone', async () => {
+    await using home = TestHome.create(user);
+    const port = await freePort();
+    await home.run('web', [process.execPath, join(programs, 'http-node.mjs'), String(port)]);
+    await firstAnswer(port);
+    const client = connect(port, '127.0.0.1');
+    await new Promise((resolve) => client.once('connect', resolve));
+    await sleep(100);
+    const { code, stderr } = await home.stasis(['checkpoint', 'web']);
+    expect({ code, stderr }).toMatchObject({ code: 3, stderr: expect.stringMatching(/fd \d+/) });
+    expect(stderr).toContain(String(client.localPort));
+    expect((await get(port)).count).toBe(2);
+    client.destroy();
+    await until('a checkpoint', async () => (await home.stasis(['checkpoint', 'web'])).code === 0, { ms: 10_000, step: 100 });
+    await home.ok(['restore', 'web', '--detach']);
+    expect((await firstAnswer(port)).count).toBe(3);
+  });
+
+  test('a port that is taken', async () => {
+    await using home = TestHome.create(user);
+    const port = await freePort();
+    await home.run('web', [process.execPath, join(programs, 'http-node.mjs'), String(port)]);
+    await firstAnswer(port);
+    await home.ok(['checkpoint', 'web']);
+    const holder = await listen(port);
+    const { code, stderr } = await home.stasis(['restore', 'web@1', '--detach', '--name', 'copy']);
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/fd \d+/) });
+    expect(stderr).toContain(String(port));
+    await until('no process left', () => home.processes().length === 0);
+    await new Promise((resolve) => holder.close(resolve));
+    await home.ok(['restore', 'web@1', '--detach', '--name', 'copy']);
+    expect((await firstAnswer(port)).count).toBe(2);
+  });
+
+  test('a file that is gone or changed its kind', async () => {
+    await using home = TestHome.create(user);
+    const go = join(home.scratch, 'go');
+    await home.run('files', [join(guestBinaries, 'fd-file')], { env: { GUEST_DIR: home.scratch, GUEST_GO: go } });
+    await home.outputLine('files', 'READY');
+    await home.ok(['checkpoint', 'files']);
+    const path = join(home.scratch, 'data');
+    renameSync(path, `${path}.aside`);
+    const { code, stderr } = await home.stasis(['restore', 'files', '--detach', '--name', 'copy']);
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/fd \d+/) });
+    expect(stderr).toContain(path);
+    await until('no process left', () => home.processes().length === 0);
+    renameSync(`${path}.aside`, path);
+    await home.ok(['restore', 'files', '--detach', '--name', 'copy']);
+  });
+
+  test('a program file that was replaced', async () => {
+    await using home = TestHome.create(user);
+    const program = join(home.scratch, 'program');
+    expect((await home.execute(['cp', join(compiledPrograms, 'sleeper'), program])).code).toBe(0);
+    await home.run('own', [program]);
+    await home.outputLine('own', 'listening');
+    await home.ok(['checkpoint', 'own']);
+    unlinkSync(program);
+    const gone = await home.stasis(['restore', 'own', '--detach', '--name', 'copy']);
+    expect(gone).toMatchObject({ code: 4, stderr: expect.stringContaining(program) });
+    expect((await home.execute(['cp', join(compiledPrograms, 'refused'), program])).code).toBe(0);
+    const changed = await home.stasis(['restore', 'own', '--detach', '--name', 'copy']);
+    expect(changed).toMatchObject({ code: 4, stderr: expect.stringContaining(program) });
+    await until('no process left', () => home.processes().length === 0);
+  });
+
+  test('names and pids', async () => {
+    await using home = TestHome.create(user);
+    await home.run('taken', ['sleep', '1000']);
+    const words = ['sleep', '1000'];
+    expect(await home.stasis(['run', '--detach', '--name', 'taken', '--', ...words])).toMatchObject({ code: 7, stderr: expect.stringContaining('taken') });
+    expect(await home.stasis(['run', '--detach', '--name', 'No Name', '--', ...words])).toMatchObject({ code: 2, stderr: expect.stringContaining('No Name') });
+    for (const command of ['checkpoint', 'kill', 'wait', 'logs', 'rm']) {
+      expect(await home.stasis([command, 'nobody']), command).toMatchObject({ code: 6, stderr: expect.stringContaining('nobody') });
+    }
+    const stranger = spawn('sleep', ['1000'], { env: { ...home.env }, stdio: 'ignore' });
+    try {
+      for (const pid of [String(stranger.pid), '1', '999999999']) {
+        const { code, stderr } = await home.stasis(['checkpoint', pid]);
+        expect({ code, stderr }, pid).toMatchObject({ code: 6, stderr: expect.stringContaining(pid) });
+      }
+      expect(isRunning(stranger.pid ?? 0)).toBe(true);
+    } finally {
+      stranger.kill('SIGKILL');
+    }
+    expect(await home.stasis(['no-such-command'])).toMatchObject({ code: 2 });
+    expect(await home.stasis(['checkpoint'])).toMatchObject({ code: 2 });
+    expect(await home.stasis(['run', '--detach', '--name'])).toMatchObject({ code: 2 });
+    await home.ok(['checkpoint', 'taken']);
+    expect(await home.stasis(['checkpoint', 'taken']), 'not running any more').toMatchObject({ code: expect.toBeOneOf([1, 6, 7]) });
+    await home.ok(['restore', 'taken', '--detach', '--name', 'copy']);
+    expect(await home.stasis(['restore', 'taken', '--detach', '--name', 'copy'])).toMatchObject({ code: 7, stderr: expect.stringContaining('copy') });
+  });
+
+  test('a program that was not launched by Stasis, a state directory of somebody else', async () => {
+    await using home = TestHome.create(user);
+    await home.run('sleeper', ['sleep', '1000']);
+    if (user.privileged) {
+      const plain = users.find(({ privileged }) => !privileged);
+      expect(plain).toBeDefined();
+      await using other = TestHome.create(plain ?? user);
+      const { code, stderr } = await other.stasis(['checkpoint', 'sleeper'], { env: { STASIS_HOME: home.state } });
+      expect({ code, stderr }).toMatchObject({ code: 8 });
+    }
+    expect(await home.stasis(['ps'], { env: { STASIS_HOME: '/proc/nowhere' } })).toMatchObject({ code: expect.toBeOneOf([1, 6, 8]), stderr: expect.stringContaining('/proc/nowhere') });
+  });
+});

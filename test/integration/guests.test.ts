@@ -1,0 +1,130 @@
+// Every guest program of test/guests, in each way it is linked, as each user: bare, under `stasis run`, and, if it is a checkpoint guest,
+// through this course:
+//
+//     run, READY, checkpoint --leave-running         -> first    the original goes on and passes
+//     restore first                                  -> copy     checkpointed at once, which ends it -> second
+//     restore first again                            -> again    passes
+//     restore second (an image of a restored one)    -> third    passes
+//
+// Before each restore the guest's files are put back to their state at the checkpoint, as a program expects that owns them.
+
+import { spawnSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { TestHome } from '../support/home.js';
+import { guestBinaries, guestSources } from '../support/paths.js';
+import { users } from '../support/users.js';
+import { sleep } from '../support/waiting.js';
+
+interface Guest {
+  /** File name in build/guests. */
+  readonly name: string;
+  readonly checkpoint: boolean;
+  readonly pauseSeconds: number;
+}
+
+function header(source: string, key: string): string {
+  return new RegExp(`^// ${key}: (.*)$`, 'm').exec(source)?.[1]?.trim() ?? '';
+}
+
+const guests: Guest[] = readdirSync(guestSources)
+  .filter((file) => /\.(c|cc)$/.test(file))
+  .sort()
+  .flatMap((file) => {
+    const source = readFileSync(join(guestSources, file), 'utf8');
+    const name = basename(file).replace(/\.(c|cc)$/, '');
+    const checkpoint = header(source, 'mode') === 'checkpoint' || /^(checkpoint|restore)-/.test(name);
+    const linked = ['', ...header(source, 'build').split(' ').filter(Boolean).map((kind) => `.${kind}`)];
+    return linked.map((suffix) => ({ name: `${name}${suffix}`, checkpoint, pauseSeconds: Number(header(source, 'pause') || 0) }));
+  });
+
+class Course {
+  readonly directory: string;
+  readonly go: string;
+  readonly #saved: string;
+  readonly words: string[];
+  readonly env: Record<string, string>;
+
+  constructor(
+    readonly home: TestHome,
+    readonly guest: Guest,
+  ) {
+    this.directory = join(home.scratch, 'files');
+    this.go = join(home.scratch, 'go');
+    this.#saved = join(home.scratch, 'saved');
+    this.words = [join(guestBinaries, guest.name)];
+    this.env = { GUEST_DIR: this.directory, GUEST_GO: this.go };
+    this.reset();
+  }
+
+  /** An empty directory, and nobody may go on. */
+  reset(): void {
+    rmSync(this.go, { force: true });
+    rmSync(this.directory, { recursive: true, force: true });
+    mkdirSync(this.directory);
+    chownSync(this.directory, this.home.user.uid, this.home.user.gid);
+  }
+
+  copy(from: string, to: string): void {
+    rmSync(to, { recursive: true, force: true });
+    const { status, stderr } = spawnSync('cp', ['-a', from, to]);
+    if (status !== 0) throw new Error(`cp: ${stderr.toString()}`);
+  }
+
+  save(): void {
+    this.copy(this.directory, this.#saved);
+  }
+
+  putBack(): void {
+    rmSync(this.go, { force: true });
+    this.copy(this.#saved, this.directory);
+  }
+
+  async passes(name: string): Promise<void> {
+    writeFileSync(this.go, '');
+    await this.home.outputLine(name, 'PASS', 60_000);
+    expect(await this.home.ended(name)).toBe('exited 0');
+    expect(this.home.output(name)).not.toContain('FAIL');
+  }
+}
+
+describe.each(users)('as $name', (user) => {
+  test.concurrent.each(guests)('$name', { timeout: 180_000 }, async (guest) => {
+    await using home = TestHome.create(user);
+    const course = new Course(home, guest);
+    expect(existsSync(course.words[0] as string), 'compiled by scripts/test-programs.sh').toBe(true);
+
+    writeFileSync(course.go, '');
+    const bare = await home.execute(course.words, { env: course.env });
+    expect(bare, 'bare').toMatchObject({ code: 0, stdout: expect.stringMatching(/(^|\n)PASS\n$/) });
+
+    course.reset();
+    writeFileSync(course.go, '');
+    const launched = await home.stasis(['run', '--', ...course.words], { env: course.env });
+    expect(launched, 'stasis run').toMatchObject({ code: 0, stdout: expect.stringMatching(/(^|\n)PASS\n$/) });
+    if (!guest.checkpoint) return;
+
+    course.reset();
+    await home.run('guest', course.words, { env: course.env });
+    await home.outputLine('guest', 'READY');
+    await home.ok(['checkpoint', '--leave-running', 'guest']);
+    course.save();
+    await course.passes('guest');
+    await sleep(guest.pauseSeconds * 1000);
+
+    course.putBack();
+    await home.ok(['restore', 'guest@1', '--detach', '--name', 'copy']);
+    await home.ok(['checkpoint', 'copy']);
+    expect(await home.ended('copy')).toMatch(/^checkpointed /);
+
+    course.putBack();
+    await home.ok(['restore', 'guest@1', '--detach', '--name', 'again']);
+    await course.passes('again');
+    await sleep(guest.pauseSeconds * 1000);
+
+    course.putBack();
+    await home.ok(['restore', 'copy@1', '--detach', '--name', 'third']);
+    await course.passes('third');
+  });
+});

@@ -1,0 +1,85 @@
+// Holds one resource that Stasis does not save, and counts on: refused KIND [PORT]. Prints "listening" when it has the resource, then a
+// number every 20 ms, so that a test sees it is alive and unharmed.
+// flags: -lrt
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static void need(int condition, const char* what) {
+  if (condition) return;
+  perror(what);
+  exit(1);
+}
+
+static void connect_to_self(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t length = sizeof address;
+  int listening = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+  need(bind(listening, (struct sockaddr*)&address, length) == 0 && listen(listening, 1) == 0, "listen");
+  need(getsockname(listening, (struct sockaddr*)&address, &length) == 0, "getsockname");
+  need(connect(client, (struct sockaddr*)&address, length) == 0 && accept(listening, NULL, NULL) >= 0, "connect");
+}
+
+static void hold(const char* kind) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  if (!strcmp(kind, "tcp")) {
+    connect_to_self();
+  } else if (!strcmp(kind, "udp")) {
+    need(socket(AF_INET, SOCK_DGRAM, 0) >= 0, "socket");
+  } else if (!strcmp(kind, "netlink")) {
+    need(socket(AF_NETLINK, SOCK_RAW, 0) >= 0, "socket");
+  } else if (!strcmp(kind, "inotify")) {
+    need(inotify_add_watch(inotify_init1(0), "/tmp", IN_CREATE) >= 0, "inotify");
+  } else if (!strcmp(kind, "memfd")) {
+    need(memfd_create("held", 0) >= 0, "memfd");
+  } else if (!strcmp(kind, "signalfd")) {
+    need(signalfd(-1, &set, 0) >= 0, "signalfd");
+  } else if (!strcmp(kind, "child")) {
+    if (fork() == 0)
+      for (;;) pause();
+  } else if (!strcmp(kind, "posix-timer")) {
+    timer_t timer;
+    struct sigevent event = {.sigev_notify = SIGEV_NONE};
+    need(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, "timer_create");
+  } else if (!strcmp(kind, "sysv-shm")) {
+    int id = shmget(IPC_PRIVATE, 8192, 0600);
+    need(id >= 0 && shmat(id, NULL, 0) != (void*)-1 && shmctl(id, IPC_RMID, NULL) == 0, "shm");
+  } else if (!strcmp(kind, "shared-memory")) {
+    char* shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    need(shared != MAP_FAILED, "mmap");
+    shared[0] = 1;
+  } else if (!strcmp(kind, "deleted-file")) {
+    char path[] = "deleted-XXXXXX";
+    need(mkstemp(path) >= 0 && unlink(path) == 0, "mkstemp");
+  } else if (!strcmp(kind, "terminal")) {
+    need(posix_openpt(O_RDWR | O_NOCTTY) >= 0, "posix_openpt");
+  } else {
+    fprintf(stderr, "no kind %s\n", kind);
+    exit(2);
+  }
+}
+
+int main(int count, char** arguments) {
+  if (count < 2) return 2;
+  hold(arguments[1]);
+  puts("listening");
+  for (unsigned tick = 0;; tick++) {
+    printf("%u\n", tick);
+    fflush(stdout);
+    nanosleep(&(struct timespec){0, 20000000}, NULL);
+  }
+}
