@@ -35,7 +35,17 @@
       "native/restore/xstate.cc"
     ],
     "stasis_addon_sources": [],
-    "stasis_keeper_sources": [],
+    "stasis_keeper_sources": [
+      "native/base/error.cc",
+      "native/keeper/application.cc",
+      "native/keeper/control.cc",
+      "native/keeper/failure.cc",
+      "native/keeper/main.cc",
+      "native/keeper/options.cc",
+      "native/keeper/signals.cc",
+      "native/keeper/status.cc",
+      "native/restore/report.cc"
+    ],
     "stasis_runtime_sources": [],
     "stasis_unit_test_sources": [],
     "stasis_host_cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],

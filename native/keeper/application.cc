@@ -1,0 +1,172 @@
+#include "keeper/application.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "restore/report.h"
+#include "wire/launch.h"
+
+namespace stasis::keeper {
+
+namespace {
+
+// How long a process that has closed the pipe without a word may take to die. It is past exit_files() in the kernel already.
+constexpr int kDyingMs = 2000;
+
+struct ChildPlan {
+  const Options* options;
+  char** argv;
+  int report_fd, done_fd;
+};
+
+void keep_over_exec(int fd) { fcntl(fd, F_SETFD, 0); }
+
+// Runs in a vfork child: the memory is the keeper's, the descriptors and signal state are its own. Dispositions are left alone, since
+// the keeper installs no handler: what the caller ignored stays ignored and all else is default.
+[[noreturn]] void run_child(const ChildPlan& plan, int* error) {
+  if (plan.options->mode == Mode::Detached) setsid();
+  keep_over_exec(plan.report_fd);
+  keep_over_exec(plan.done_fd);
+  if (plan.options->is_restore()) keep_over_exec(plan.options->plan_fd);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  execve(plan.options->runtime, plan.argv, environ);
+  *error = errno;
+  _exit(127);
+}
+
+int format_marker(const Options& options, int report_fd, int done_fd, char* text, size_t capacity) {
+  char mode[32] = "filter=1";
+  if (options.is_restore()) snprintf(mode, sizeof mode, "restore=1;plan=%d", options.plan_fd);
+  int length = snprintf(text, capacity, "%s%s;report=%d;done=%d;rt=%s", wire::kMarkerPrefix, mode, report_fd, done_fd, options.runtime);
+  return length < static_cast<int>(capacity) ? length : -1;
+}
+
+}  // namespace
+
+bool Application::make_report(Failure& failure) {
+  report_fd_ = memfd_create("stasis-report", MFD_CLOEXEC);
+  if (report_fd_ < 0 || ftruncate(report_fd_, 4096) != 0) {
+    failure = failure_of_errno(errno, "making the report page");
+    return false;
+  }
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, report_fd_, 0);
+  if (page == MAP_FAILED) {
+    failure = failure_of_errno(errno, "mapping the report page");
+    return false;
+  }
+  report_ = static_cast<wire::Report*>(page);
+  return true;
+}
+
+bool Application::start(const Options& options, Failure& failure) {
+  if (!make_report(failure)) return false;
+  int done[2];
+  if (pipe2(done, O_CLOEXEC) != 0) {
+    failure = failure_of_errno(errno, "making a pipe");
+    return false;
+  }
+  done_fd_ = done[0];
+
+  static char marker[wire::kMarkerMaxBytes];
+  if (format_marker(options, report_fd_, done[1], marker, sizeof marker) < 0) {
+    failure = failure_of_kind(ErrorKind::Usage, "the runtime's path is too long");
+    return false;
+  }
+  // argv of the runtime: the marker, then PROGRAM ARGV0 ARG... as they stand in the keeper's own arguments.
+  size_t words = 0;
+  while (options.program != nullptr && options.program[words] != nullptr) ++words;
+  char** argv = static_cast<char**>(calloc(words + 3, sizeof(char*)));
+  if (argv == nullptr) {
+    failure = failure_of_errno(ENOMEM, "starting the runtime");
+    return false;
+  }
+  argv[0] = marker;
+  for (size_t at = 0; at < words; ++at) argv[at + 1] = options.program[at];
+
+  ChildPlan plan{&options, argv, report_fd_, done[1]};
+  int error = 0;
+  pid_ = vfork();
+  if (pid_ == 0) run_child(plan, &error);
+  if (pid_ < 0) error = errno;
+  free(argv);
+  close(done[1]);
+  if (options.is_restore()) close(options.plan_fd);
+  close(report_fd_);
+  if (error != 0) {
+    if (pid_ > 0) waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+    char doing[1024];
+    snprintf(doing, sizeof doing, "executing the runtime, %s", options.runtime);
+    failure = failure_of_errno(error, doing);
+    return false;
+  }
+  pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+  return true;
+}
+
+bool Application::finish_start(Failure& failure) {
+  close(done_fd_);
+  done_fd_ = -1;
+  auto state = static_cast<wire::ReportState>(__atomic_load_n(&report_->state, __ATOMIC_ACQUIRE));
+  if (state == wire::ReportState::Done) return true;
+  if (state == wire::ReportState::Failed) {
+    failure.report = *report_;
+    failure.kind = restore::error_of_report(failure.report).kind;
+  } else {
+    describe_death(failure);
+  }
+  abandon();
+  return false;
+}
+
+void Application::describe_death(Failure& failure) {
+  pollfd dying{pidfd_, POLLIN, 0};
+  siginfo_t info{};
+  char text[128] = "the process closed its report without a word";
+  if (pidfd_ >= 0) poll(&dying, 1, kDyingMs);
+  if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_) {
+    const char* how = info.si_code == CLD_EXITED ? "exited with status" : "was ended by signal";
+    snprintf(text, sizeof text, "the process %s %d before the program ran", how, info.si_status);
+  }
+  failure = failure_of_kind(ErrorKind::Failed, text);
+}
+
+void Application::abandon() {
+  if (pid_ == 0) return;
+  kill(pid_, SIGKILL);
+  // It ends at once unless it hangs in the kernel (a dead network file system); nothing can be done about that, so the wait is bounded.
+  pollfd dying{pidfd_, POLLIN, 0};
+  if (pidfd_ >= 0) poll(&dying, 1, kDyingMs);
+  waitpid(pid_, nullptr, WNOHANG);
+  pid_ = 0;
+}
+
+int Application::signal(int number) const {
+  if (pid_ == 0) return ESRCH;
+  // Not reaped before the keeper ends its work, so the pid cannot be another's, but the pidfd costs nothing more.
+  long result = pidfd_ >= 0 ? syscall(SYS_pidfd_send_signal, pidfd_, number, nullptr, 0) : kill(pid_, number);
+  return result == 0 ? 0 : errno;
+}
+
+int Application::signal_with_value(int number, void* value) const {
+  siginfo_t info{};
+  info.si_signo = number;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = value;
+  return syscall(SYS_rt_sigqueueinfo, pid_, number, &info) == 0 ? 0 : errno;
+}
+
+}  // namespace stasis::keeper

@@ -1,0 +1,245 @@
+// stasis-keeper: the supervisor of one application. It starts the application's first process, tells the starter how that went, keeps the
+// status file, answers the control socket, reaps the application's orphans, and ends when the first process has ended.
+//
+// One thread, one poll loop, no heap in the loop. Rules: the application never depends on the keeper's life (no parent-death signal, no
+// pipe of its output runs through here); once the application runs, the keeper holds none of the caller's descriptors; a start that
+// fails leaves no process, socket or status behind.
+//
+// In the foreground the keeper stands in the place of the `stasis` command: same pid, same process group as the application. It stops
+// when the application stops, forwards what is sent to its pid, and ends as the application ended (signals.h, docs/adr/0003).
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "keeper/application.h"
+#include "keeper/control.h"
+#include "keeper/failure.h"
+#include "keeper/options.h"
+#include "keeper/signals.h"
+#include "keeper/status.h"
+
+namespace stasis::keeper {
+namespace {
+
+u64 now_ns(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<u64>(now.tv_sec) * 1'000'000'000 + static_cast<u64>(now.tv_nsec);
+}
+
+Application application;  // of the process; reached by the control socket's signal function
+
+class Keeper {
+ public:
+  explicit Keeper(const Options& options) : options_(options), status_file_(-1) {}
+
+  int run();
+
+ private:
+  bool prepare(Failure& failure);
+  bool prepare_beside_runtime(Failure& failure);
+  bool bring_up(Failure& failure);
+  int fail(const Failure& failure);
+  int supervise();
+  int end();
+
+  void wait_for_events(int timeout_ms);
+  void read_signals();
+  void reap();
+  void let_go_of_stdio();
+
+  const Options& options_;
+  u64 origin_ns_ = 0;
+  int directory_ = -1;
+  int signals_ = -1;
+  int null_ = -1;
+  StatusFile status_file_;
+  ApplicationStatus status_;
+  ControlSocket control_;
+  Witness witness_;
+  bool ended_ = false;
+  int wait_status_ = 0;
+  char snapshot_[PATH_MAX] = "";
+};
+
+int Keeper::run() {
+  origin_ns_ = now_ns(CLOCK_MONOTONIC);
+  Failure failure;
+  if (!prepare(failure) || !bring_up(failure)) return fail(failure);
+  return supervise();
+}
+
+bool Keeper::prepare(Failure& failure) {
+  auto failed = [&](const char* doing) {
+    failure = failure_of_errno(errno, doing);
+    return false;
+  };
+  signals_ = open_signals();
+  if (signals_ < 0) return failed("opening a signalfd");
+  // Ignored, it would make the kernel reap children unseen; the other dispositions are the application's.
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  sigaction(SIGCHLD, &action, nullptr);
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return failed("becoming the reaper of orphans");
+  directory_ = open(options_.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory_ < 0) return failed("opening the application's directory");
+  null_ = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null_ < 0) return failed("opening /dev/null");
+  return true;
+}
+
+// Everything that the runtime's work need not wait for.
+bool Keeper::prepare_beside_runtime(Failure& failure) {
+  auto failed = [&](const char* doing) {
+    failure = failure_of_errno(errno, doing);
+    return false;
+  };
+  status_file_ = StatusFile(directory_);
+  status_.keeper = getpid();
+  status_.keeper_start = start_time_of(status_.keeper);
+  status_.pid = application.pid();
+  status_.start = start_time_of(status_.pid);
+  if (!status_file_.write(status_)) return failed("writing the status file");
+  if (!control_.open(directory_)) return failed("opening the control socket");
+  if (options_.mode == Mode::Foreground) witness_.start();
+  status_.state = State::Running;
+  if (!status_file_.prepare(status_)) return failed("writing the status file");
+  return true;
+}
+
+bool Keeper::bring_up(Failure& failure) {
+  if (!application.start(options_, failure) || !prepare_beside_runtime(failure)) return false;
+  u64 deadline_ns = origin_ns_ + static_cast<u64>(options_.deadline_ms) * 1'000'000;
+  pollfd done{application.done_fd(), POLLIN, 0};
+  while (done.revents == 0) {
+    u64 now = now_ns(CLOCK_MONOTONIC);
+    if (now >= deadline_ns) {
+      failure = failure_of_kind(ErrorKind::Timeout, options_.is_restore() ? "the application was not rebuilt in time"
+                                                                          : "the program was not loaded in time");
+      return false;
+    }
+    poll(&done, 1, static_cast<int>((deadline_ns - now) / 1'000'000) + 1);
+  }
+  if (!application.finish_start(failure)) return false;
+  status_file_.publish();
+  let_go_of_stdio();
+  tell_success(options_.ready_fd, status_.pid, status_.start, options_.is_restore() ? &application.report() : nullptr, origin_ns_);
+  return true;
+}
+
+int Keeper::fail(const Failure& failure) {
+  application.abandon();
+  witness_.stop();
+  // Removed before the caller is told, so that it finds nothing.
+  control_.finish(status_);
+  if (directory_ >= 0) status_file_.remove();
+  return tell_failure(options_.ready_fd, failure);
+}
+
+// A pipe that the application closes must end for its reader, also in the foreground: the keeper may not hold it open.
+void Keeper::let_go_of_stdio() {
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null_, fd);
+  if (null_ > STDERR_FILENO) close(null_);
+}
+
+int Keeper::supervise() {
+  reap();  // what ended while only the done pipe was watched
+  while (!ended_) wait_for_events(-1);
+  return end();
+}
+
+void Keeper::wait_for_events(int timeout_ms) {
+  pollfd entries[kMaxClients + 2];
+  entries[0] = {signals_, POLLIN, 0};
+  int count = control_.fill(entries + 1);
+  if (poll(entries, static_cast<nfds_t>(count) + 1, timeout_ms) <= 0) return;
+  // Before the clients: the one that has announced a checkpoint may be closing its connection right after the death.
+  if (entries[0].revents != 0) read_signals();
+  reap();
+  if (!ended_) control_.handle(entries + 1, count, status_, [](int number) { return application.signal(number); });
+}
+
+void Keeper::read_signals() {
+  signalfd_siginfo infos[8];
+  ssize_t got = read(signals_, infos, sizeof infos);
+  // Detached, the application is known by its own pid, and what is sent to a whole session or cgroup reaches both.
+  if (options_.mode == Mode::Detached) return;
+  for (ssize_t at = 0; at < got / static_cast<ssize_t>(sizeof infos[0]); ++at) forward_signal(infos[at], application, witness_);
+}
+
+void Keeper::reap() {
+  int flags = WNOHANG | (options_.mode == Mode::Foreground ? WUNTRACED : 0);
+  int status = 0;
+  pid_t pid;
+  while ((pid = waitpid(-1, &status, flags)) > 0) {
+    if (pid != application.pid()) {
+      if (!WIFSTOPPED(status)) witness_.reaped(pid);
+      continue;
+    }
+    if (WIFSTOPPED(status)) {
+      stop_with(WSTOPSIG(status));
+      continue;
+    }
+    ended_ = true;
+    wait_status_ = status;
+  }
+}
+
+int Keeper::end() {
+  status_.ended_ms = static_cast<i64>(now_ns(CLOCK_REALTIME) / 1'000'000);
+  const char* announced = control_.announced_checkpoint();
+  if (WIFEXITED(wait_status_)) {
+    status_.state = State::Exited;
+    status_.code = WEXITSTATUS(wait_status_);
+  } else if (WTERMSIG(wait_status_) == SIGKILL && announced != nullptr) {
+    status_.state = State::Checkpointed;
+    snprintf(snapshot_, sizeof snapshot_, "%s", announced);
+    status_.snapshot = snapshot_;
+  } else {
+    status_.state = State::Signaled;
+    status_.signal = WTERMSIG(wait_status_);
+  }
+  status_file_.write(status_);
+  control_.finish(status_);
+  witness_.stop();
+  if (options_.mode == Mode::Detached) return 0;
+  if (WIFEXITED(wait_status_)) return WEXITSTATUS(wait_status_);
+  die_by(WTERMSIG(wait_status_));
+}
+
+// Whatever else the caller had open belongs neither to the keeper nor to the application.
+void close_all_but(int first, int second) {
+  unsigned begin = STDERR_FILENO + 1;
+  for (int kept : {first < second ? first : second, first < second ? second : first}) {
+    if (kept < 0) continue;
+    fcntl(kept, F_SETFD, FD_CLOEXEC);
+    if (static_cast<unsigned>(kept) > begin) close_range(begin, static_cast<unsigned>(kept) - 1, 0);
+    begin = static_cast<unsigned>(kept) + 1;
+  }
+  close_range(begin, ~0U, 0);
+}
+
+int main(int count, char** arguments) {
+  Options options;
+  if (const char* wrong = parse_options(count, arguments, options)) {
+    return tell_failure(options.ready_fd, failure_of_kind(ErrorKind::Usage, wrong));
+  }
+  close_all_but(options.ready_fd, options.plan_fd);
+  // Static: with the clients' buffers it is too large for the stack.
+  static Keeper keeper(options);
+  return keeper.run();
+}
+
+}  // namespace
+}  // namespace stasis::keeper
+
+int main(int count, char** arguments) { return stasis::keeper::main(count, arguments); }

@@ -1,0 +1,74 @@
+#include "keeper/options.h"
+
+#include <climits>
+#include <cstring>
+
+namespace stasis::keeper {
+
+bool parse_number(const char* text, long least, long most, long& number) {
+  long value = 0;
+  if (*text == '\0') return false;
+  for (; *text != '\0'; ++text) {
+    if (*text < '0' || *text > '9') return false;
+    if (__builtin_mul_overflow(value, 10L, &value) || __builtin_add_overflow(value, *text - '0', &value)) return false;
+  }
+  number = value;
+  return value >= least && value <= most;
+}
+
+namespace {
+
+const char* parse_option(const char* name, const char* value, Options& options) {
+  auto is = [&](const char* option) { return std::strcmp(name, option) == 0; };
+  auto number = [&](int least, int& into) {
+    long parsed = 0;
+    if (!parse_number(value, least, INT_MAX, parsed)) return "a number is expected";
+    into = static_cast<int>(parsed);
+    return static_cast<const char*>(nullptr);
+  };
+  if (is("--directory")) {
+    options.directory = value;
+  } else if (is("--runtime")) {
+    options.runtime = value;
+  } else if (is("--mode")) {
+    if (std::strcmp(value, "detached") == 0) {
+      options.mode = Mode::Detached;
+    } else if (std::strcmp(value, "foreground") == 0) {
+      options.mode = Mode::Foreground;
+    } else {
+      return "the mode is detached or foreground";
+    }
+  } else if (is("--ready-fd")) {
+    return number(3, options.ready_fd);
+  } else if (is("--plan-fd")) {
+    return number(3, options.plan_fd);
+  } else if (is("--deadline-ms")) {
+    return number(1, options.deadline_ms);
+  } else {
+    return "unknown option";
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+const char* parse_options(int count, char** arguments, Options& options) {
+  int at = 1;
+  while (at < count && std::strcmp(arguments[at], "--") != 0) {
+    if (at + 1 >= count) return "an option lacks its value";
+    if (const char* wrong = parse_option(arguments[at], arguments[at + 1], options)) return wrong;
+    at += 2;
+  }
+  int words = at < count ? count - at - 1 : 0;
+  if (options.directory == nullptr || options.directory[0] != '/') return "--directory with an absolute path is needed";
+  if (options.runtime == nullptr || options.runtime[0] != '/') return "--runtime with an absolute path is needed";
+  if (options.is_restore()) {
+    if (words != 0) return "a restore takes no program";
+  } else {
+    if (words < 2) return "a program and its argv[0] are needed";
+    options.program = arguments + at + 1;
+  }
+  return nullptr;
+}
+
+}  // namespace stasis::keeper

@@ -1,0 +1,31 @@
+// The keeper's arguments:
+//
+//     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--plan-fd N] [--deadline-ms N]
+//                   -- [PROGRAM ARGV0 [ARG...]]
+//
+// PROGRAM is a path that needs no looking up; there is none with --plan-fd, which asks for a restore. They are written by launch/ and by
+// nobody else, so a mistake in them ends the keeper with one line.
+#pragma once
+
+namespace stasis::keeper {
+
+enum class Mode { Detached, Foreground };
+
+struct Options {
+  const char* directory = nullptr;  // of the application, absolute
+  const char* runtime = nullptr;    // absolute
+  Mode mode = Mode::Detached;
+  int ready_fd = -1;           // -1: failures go to stderr, success is silent
+  int plan_fd = -1;            // -1: launch
+  int deadline_ms = 30'000;    // until the application runs
+  char** program = nullptr;    // PROGRAM, ARGV0, ..., null
+  bool is_restore() const { return plan_fd >= 0; }
+};
+
+// Returns null, or what is wrong with the arguments (static text).
+const char* parse_options(int count, char** arguments, Options& options);
+
+// A decimal number between `least` and `most`, nothing around it.
+bool parse_number(const char* text, long least, long most, long& number);
+
+}  // namespace stasis::keeper
