@@ -48,47 +48,56 @@ describe.each(users)('as $name', (user) => {
   }
 
   test('image.stasis cut at many lengths', async () => {
-    const size = new ImageCopy(home, image).size('image.stasis');
+    const size = ImageCopy.make(home, image).size('image.stasis');
     for (const length of places(size, 16)) {
-      const copy = new ImageCopy(home, image);
+      const copy = ImageCopy.make(home, image);
       copy.truncate('image.stasis', length);
       await refused(copy.directory, 5, /image\.stasis/);
     }
   });
 
   test('image.stasis with bits flipped in many places', async () => {
-    const size = new ImageCopy(home, image).size('image.stasis');
+    const size = ImageCopy.make(home, image).size('image.stasis');
     for (const offset of places(size, 24)) {
-      const copy = new ImageCopy(home, image);
+      const copy = ImageCopy.make(home, image);
       copy.flip('image.stasis', offset);
       await refused(copy.directory, 5, /image\.stasis.*\d/s);
     }
   });
 
   test('pages cut, flipped, longer, gone', async () => {
-    const file = new ImageCopy(home, image).pageFiles[0] ?? 'pages-0.raw';
-    const size = new ImageCopy(home, image).size(file);
+    const file = ImageCopy.make(home, image).pageFiles[0] ?? 'pages-0.raw';
+    const size = ImageCopy.make(home, image).size(file);
     for (const length of [0, 1, 4096, size - 4096, size - 1]) {
-      const copy = new ImageCopy(home, image);
+      const copy = ImageCopy.make(home, image);
       copy.truncate(file, length);
       await refused(copy.directory, 5, /pages-.*\d/s);
     }
     for (const offset of places(size, 12)) {
-      const copy = new ImageCopy(home, image);
+      const copy = ImageCopy.make(home, image);
       copy.flip(file, offset);
       await refused(copy.directory, 5, /pages-.*\d/s);
     }
-    const longer = new ImageCopy(home, image);
+    const longer = ImageCopy.make(home, image);
     longer.truncate(file, size + 4096);
     await refused(longer.directory, 5, /pages-/);
-    const gone = new ImageCopy(home, image);
+    const gone = ImageCopy.make(home, image);
     unlinkSync(join(gone.directory, file));
     await refused(gone.directory, 5, /pages-/);
   });
 
+  test('a stored snapshot altered where it lies, after its checksums were once found right', async () => {
+    const stored = ImageCopy.at(image);
+    const file = stored.pageFiles[0] ?? 'pages-0.raw';
+    const offset = Math.floor(stored.size(file) / 2);
+    stored.flip(file, offset);
+    await refused(image, 5, /pages-.*\d/s);
+    stored.flip(file, offset);
+  });
+
   test('the copy of the runtime altered or gone', async () => {
     for (const offset of [100, 5000]) {
-      const altered = new ImageCopy(home, image);
+      const altered = ImageCopy.make(home, image);
       altered.flip('runtime', offset);
       // The state directory holds the same runtime by build id, so this image may still be restored from there; it must not be harmed by it.
       const { code, stderr } = await home.stasis(['restore', altered.directory, '--detach', '--name', 'either']);
@@ -102,14 +111,14 @@ describe.each(users)('as $name', (user) => {
     // A host that has never seen this runtime.
     const foreign = TestHome.create(user);
     try {
-      const altered = new ImageCopy(foreign, image);
+      const altered = ImageCopy.make(foreign, image);
       altered.flip('runtime', 9000);
       const { code, stderr } = await foreign.stasis(['restore', altered.directory, '--detach', '--name', 'never']);
       expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringMatching(/runtime/) });
       unlinkSync(join(altered.directory, 'runtime'));
       expect((await foreign.stasis(['restore', altered.directory, '--detach', '--name', 'never'])).code).toBeOneOf([4, 5]);
       expect(foreign.processes()).toEqual([]);
-      const whole = new ImageCopy(foreign, image, 'whole');
+      const whole = ImageCopy.make(foreign, image, 'whole');
       await foreign.ok(['restore', whole.directory, '--detach', '--name', 'elsewhere']);
     } finally {
       await foreign[Symbol.asyncDispose]();
@@ -150,7 +159,7 @@ describe.each(users)('as $name', (user) => {
   });
 
   test('inspect tells what is wrong as well', async () => {
-    const copy = new ImageCopy(home, image);
+    const copy = ImageCopy.make(home, image);
     copy.flip('image.stasis', Math.floor(copy.size('image.stasis') / 2));
     expect(await home.stasis(['inspect', copy.directory])).toMatchObject({ code: 5, stderr: expect.stringMatching(/image\.stasis.*\d/s) });
     expect((await home.ok(['inspect', 'sleeper@1'])).length).toBeGreaterThan(500);

@@ -14,20 +14,25 @@ export function hashes(directory: string): Record<string, string> {
   );
 }
 
-/** A copy of a snapshot that belongs to the test's user, under the scratch directory. */
+/** The files of a snapshot, to be damaged. */
 export class ImageCopy {
-  readonly directory: string;
+  private constructor(readonly directory: string) {}
 
-  constructor(
-    home: TestHome,
-    readonly from: string,
-    name = 'damaged',
-  ) {
-    this.directory = join(home.scratch, name);
-    rmSync(this.directory, { recursive: true, force: true });
-    mkdirSync(this.directory, { mode: 0o700 });
-    for (const file of readdirSync(from)) copyFileSync(join(from, file), join(this.directory, file));
-    for (const path of [this.directory, ...readdirSync(from).map((file) => join(this.directory, file))]) chownSync(path, home.user.uid, home.user.gid);
+  /** A copy that belongs to the test's user, under the scratch directory. */
+  static make(home: TestHome, from: string, name = 'damaged'): ImageCopy {
+    const directory = join(home.scratch, name);
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory, { mode: 0o700 });
+    for (const file of readdirSync(from)) copyFileSync(join(from, file), join(directory, file));
+    for (const path of [directory, ...readdirSync(from).map((file) => join(directory, file))]) {
+      chownSync(path, home.user.uid, home.user.gid);
+    }
+    return new ImageCopy(directory);
+  }
+
+  /** The snapshot itself, no copy. */
+  static at(directory: string): ImageCopy {
+    return new ImageCopy(directory);
   }
 
   /** Files of raw pages. */
