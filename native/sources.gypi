@@ -46,7 +46,12 @@
       "native/keeper/status.cc",
       "native/restore/report.cc"
     ],
-    "stasis_runtime_sources": [],
+    "stasis_runtime_sources": [
+      "native/runtime/mapping_query.cc",
+      "native/runtime/image_table.cc",
+      "native/runtime/memory.cc",
+      "native/runtime/remap.cc"
+    ],
     "stasis_unit_test_sources": [],
     "stasis_host_cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],
     "stasis_freestanding_cflags": [
