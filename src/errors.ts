@@ -6,6 +6,8 @@
 // Rules of the place: callers match `code`, never the message. A mistake in an argument is a TypeError or RangeError (arguments.ts),
 // not a StasisError, because the caller's code is wrong and not the world.
 
+import { getSystemErrorMap } from 'node:util';
+
 export interface ErrorEntry {
   /** Name in native/base/error.h. */
   readonly kind: string;
@@ -210,7 +212,7 @@ export function fromSystemError(error: unknown, doing: string, kind?: ErrorKind)
   if (code === undefined || syscall === undefined) return error;
   return new StasisError(
     kind ?? kindOfErrno[code] ?? 'Failed',
-    `${doing}${path === undefined ? '' : `, ${path}`}: ${code}`,
+    `${doing}${path === undefined ? '' : `, ${path}`}: ${getSystemErrorMap().get(errno ?? 0)?.[1] ?? code}`,
     {
       cause: error,
       syscall,

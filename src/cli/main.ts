@@ -17,28 +17,49 @@ export interface CommandModule {
 /** Wraps what a command does: it gets its output, and its exit status becomes the process's. */
 export type ActionRunner = (action: (output: Output) => Promise<number | undefined>) => Promise<void>;
 
-const commands: ReadonlyArray<readonly [name: string, summary: string, load: () => Promise<CommandModule>]> = [
-  ['run', 'start a program as an application', () => import('./commands/run.js')],
-  ['ps', 'list applications', () => import('./commands/ps.js')],
-  ['logs', 'print the output of a detached application', () => import('./commands/logs.js')],
-  ['kill', 'send a signal to applications', () => import('./commands/kill.js')],
-  ['wait', 'wait until an application has ended', () => import('./commands/wait.js')],
-  ['rm', 'forget ended applications, delete snapshots', () => import('./commands/rm.js')],
-  ['checkpoint', 'save a running application, and stop it', () => import('./commands/checkpoint.js')],
-  ['restore', 'start an application from a snapshot', () => import('./commands/restore.js')],
-  ['inspect', 'show what a snapshot holds', () => import('./commands/inspect.js')],
-  ['check', 'show what this host offers', () => import('./commands/check.js')],
+interface CommandEntry {
+  readonly name: string;
+  readonly subjects: string;
+  readonly summary: string;
+  readonly load: () => Promise<CommandModule>;
+}
+
+const entry = (name: string, subjects: string, summary: string, load: () => Promise<CommandModule>): CommandEntry => ({
+  name,
+  subjects,
+  summary,
+  load,
+});
+
+const commands: readonly CommandEntry[] = [
+  entry('run', '[--] PROGRAM [ARGUMENT...]', 'start a program as an application', () => import('./commands/run.js')),
+  entry('ps', '', 'list applications', () => import('./commands/ps.js')),
+  entry('logs', 'APPLICATION', 'print the output of a detached application', () => import('./commands/logs.js')),
+  entry('kill', 'APPLICATION...', 'send a signal to applications', () => import('./commands/kill.js')),
+  entry('wait', 'APPLICATION', 'wait until an application has ended', () => import('./commands/wait.js')),
+  entry('rm', 'APPLICATION|NAME@N...', 'forget ended applications, delete snapshots', () => import('./commands/rm.js')),
+  entry(
+    'checkpoint',
+    'APPLICATION',
+    'save a running application, and stop it',
+    () => import('./commands/checkpoint.js'),
+  ),
+  entry('restore', 'SNAPSHOT', 'start an application from a snapshot', () => import('./commands/restore.js')),
+  entry('inspect', 'SNAPSHOT', 'show what a snapshot holds', () => import('./commands/inspect.js')),
+  entry('check', '', 'show what this host offers', () => import('./commands/check.js')),
 ];
 
 export async function main(argv: readonly string[]): Promise<number> {
-  const json = wantsJson(argv);
-  const output = createOutput(json);
+  let json = wantsJson(argv);
   let exitCode = 0;
-  const run: ActionRunner = async (action) => {
-    exitCode = (await action(output)) ?? 0;
-  };
+  const runnerOf =
+    (command: Command): ActionRunner =>
+    async (action) => {
+      json = command.opts<{ json?: boolean }>().json ?? false;
+      exitCode = (await action(createOutput(json))) ?? 0;
+    };
   try {
-    const program = await buildProgram(argv, run);
+    const program = await buildProgram(argv, runnerOf);
     await program.parseAsync([...argv], { from: 'user' });
     return exitCode;
   } catch (error) {
@@ -46,7 +67,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function buildProgram(argv: readonly string[], run: ActionRunner): Promise<Command> {
+async function buildProgram(argv: readonly string[], runnerOf: (command: Command) => ActionRunner): Promise<Command> {
   const program = new Command('stasis')
     .description('Freezes running programs and wakes them again.')
     .helpOption('-h, --help', 'show this help')
@@ -58,15 +79,26 @@ async function buildProgram(argv: readonly string[], run: ActionRunner): Promise
     .configureOutput({ writeErr: () => undefined });
   const operands = argv.filter((word) => !word.startsWith('-'));
   const wanted = operands[0] === 'help' ? operands[1] : operands[0];
-  for (const [name, summary, load] of commands) {
-    const command = program.command(name).description(summary);
+  for (const { name, subjects, summary, load } of commands) {
+    const command = program.command(name).description(summary).usage(`[options] ${subjects}`.trimEnd());
     command.helpOption('-h, --help', 'show this help').option('--json', 'print JSON');
-    if (name === wanted) (await load()).define(command, run);
+    if (name === wanted) (await load()).define(command, runnerOf(command));
   }
-  program.action(async (options: { version?: boolean }) => {
-    if (options.version) process.stdout.write(`${await packageVersion()}\n`);
-    else throw new UsageError('no command given; `stasis --help` lists them');
-  });
+  program
+    .configureHelp({
+      subcommandTerm(command) {
+        const subjects = commands.find(({ name }) => name === command.name())?.subjects ?? '[COMMAND]';
+        return `${command.name()} ${subjects}`.trimEnd();
+      },
+    })
+    .argument('[word...]')
+    .usage('COMMAND [options]')
+    .action(async (words: string[], options: { version?: boolean }) => {
+      if (options.version) process.stdout.write(`${await packageVersion()}\n`);
+      else if (words[0] !== undefined)
+        throw new UsageError(`there is no command ${JSON.stringify(words[0])}; \`stasis --help\` lists them`);
+      else throw new UsageError('no command given; `stasis --help` lists them');
+    });
   return program;
 }
 
@@ -76,7 +108,7 @@ async function packageVersion(): Promise<string> {
   return String((manifest as { version?: unknown }).version);
 }
 
-/** Looked for by hand, because errors of the parser have to be printed in the right form too. What follows the program's name is its own. */
+/** Looked for by hand, because errors of the parser have to be printed in the right form too; once it is done, its word counts. */
 function wantsJson(argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
   return argv.slice(0, end < 0 ? undefined : end).includes('--json');

@@ -15,20 +15,19 @@ import { parseAssignment } from '../values.js';
 interface Options {
   readonly name?: string;
   readonly detach?: boolean;
-  readonly env: readonly string[];
-  readonly envFile: readonly string[];
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
   readonly cwd?: string;
 }
 
 export function define(command: Command, run: ActionRunner): void {
-  const collect = (value: string, previous: readonly string[]): string[] => [...previous, value];
+  const collect = (value: string, previous: readonly string[] = []): string[] => [...previous, value];
   command
-    .usage('[options] [--] PROGRAM [ARGUMENT...]')
     .argument('<program...>')
     .option('-n, --name <name>', 'name of the application; default: one is made up')
     .option('-d, --detach', 'run in the background and print the name; output goes to logs')
-    .option('-e, --env <key=value>', 'set a variable, or pass one on by KEY; repeatable', collect, [])
-    .option('--env-file <file>', 'set variables from a file of KEY=VALUE lines; repeatable', collect, [])
+    .option('-e, --env <key=value>', 'set a variable, or pass one on by KEY; repeatable', collect)
+    .option('--env-file <file>', 'set variables from a file of KEY=VALUE lines; repeatable', collect)
     .option('-w, --cwd <directory>', 'working directory')
     .passThroughOptions()
     .action((words: string[], options: Options) =>
@@ -49,10 +48,10 @@ export function define(command: Command, run: ActionRunner): void {
 /** This process's variables, then the files', then --env's; later ones win. */
 function environment(options: Options): Record<string, string | undefined> {
   const variables: Record<string, string | undefined> = { ...process.env };
-  for (const file of options.envFile) {
+  for (const file of options.envFile ?? []) {
     for (const [key, value] of parseEnvFile(readText(file), file, process.env)) variables[key] = value;
   }
-  for (const text of options.env) {
+  for (const text of options.env ?? []) {
     const [key, value] = parseAssignment(text, process.env);
     variables[key] = value;
   }
