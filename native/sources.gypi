@@ -47,12 +47,22 @@
       "native/restore/report.cc"
     ],
     "stasis_runtime_sources": [
-      "native/runtime/mapping_query.cc",
+      "native/arch/x86_64/restore.S",
       "native/runtime/image_table.cc",
+      "native/runtime/mapping_query.cc",
       "native/runtime/memory.cc",
-      "native/runtime/remap.cc"
+      "native/runtime/remap.cc",
+      "native/runtime/restore*.cc"
     ],
-    "stasis_unit_test_sources": [],
+    "stasis_unit_test_sources": [
+      "native/test/image_document.cc",
+      "native/test/image_samples.cc",
+      "native/test/unit/image_codec_test.cc",
+      "native/test/unit/image_files_test.cc",
+      "native/test/unit/image_present_test.cc",
+      "native/test/unit/image_validate_test.cc",
+      "native/test/unit_main.cc"
+    ],
     "stasis_host_cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],
     "stasis_freestanding_cflags": [
       "-ffreestanding", "-nostdlib", "-fno-builtin", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables",

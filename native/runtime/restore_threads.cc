@@ -1,0 +1,98 @@
+// Threads of a restored process. Each is cloned with every signal blocked, prepares what only it can (rseq, robust list, name, gs base,
+// its queued signals), says so and waits at a gate; when all stand there nothing can fail any more, and the gate opens for good.
+#include <asm/prctl.h>
+#include <linux/futex.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+
+#include "runtime/restore.h"
+#include "runtime/syscall.h"
+
+namespace stasis::runtime {
+
+// arch/x86_64/restore.S
+extern "C" {
+i64 stasis_clone_thread(u64 flags, u64 stack_top, u64 parent_tid, u64 child_tid, u64 tls, u64 index);
+[[noreturn]] void stasis_return_to_frame(u64 ucontext);
+}
+
+namespace {
+
+using wire::Step;
+using wire::ThreadEntry;
+
+u32 g_gate;   // futex: 1 once it is open
+u32 g_ready;  // futex: threads at the gate, without the main thread
+
+const ThreadEntry& thread(u64 index) { return plan_entries<ThreadEntry>(plan().threads)[index]; }
+
+void wait_while(u32* word, u32 value) {
+  while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) raw_syscall(__NR_futex, word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+}
+
+// Signals to the process can only be queued by a thread whose id is the process's: si_code may be anything only for oneself
+// (kernel/signal.c, do_rt_sigqueueinfo).
+void queue_signals(u64 index) {
+  const auto* signals = plan_entries<wire::QueuedSignal>(plan().signals);
+  const i64 pid = raw_syscall(__NR_getpid), tid = raw_syscall(__NR_gettid);
+  for (u64 i = 0; i < plan().signals.count; i++) {
+    const wire::QueuedSignal& queued = signals[i];
+    if (queued.thread == index) {
+      must(raw_syscall(__NR_rt_tgsigqueueinfo, pid, tid, queued.signal, queued.info), Step::QueueSignal, queued.signal);
+    } else if (index == 0 && queued.thread == wire::kNoSlot) {
+      must(raw_syscall(__NR_rt_sigqueueinfo, pid, queued.signal, queued.info), Step::QueueSignal, queued.signal);
+    }
+  }
+}
+
+void prepare(u64 index) {
+  const ThreadEntry& entry = thread(index);
+  if (entry.rseq_address != 0) {
+    must(raw_syscall(__NR_rseq, entry.rseq_address, entry.rseq_bytes, 0, entry.rseq_signature), Step::RegisterRseq,
+         static_cast<u64>(entry.image_tid));
+  }
+  if (entry.robust_list != 0) raw_syscall(__NR_set_robust_list, entry.robust_list, entry.robust_list_bytes);
+  if (entry.gs_base != 0) must(raw_syscall(__NR_arch_prctl, ARCH_SET_GS, entry.gs_base), Step::CreateThread, static_cast<u64>(entry.image_tid));
+  raw_syscall(__NR_prctl, PR_SET_NAME, entry.name, 0, 0, 0);
+  queue_signals(index);
+}
+
+}  // namespace
+
+extern "C" [[noreturn]] __attribute__((used)) void stasis_thread_main(u64 index) {
+  prepare(index);
+  if (__atomic_add_fetch(&g_ready, 1, __ATOMIC_RELEASE) == plan().threads.count - 1) {
+    raw_syscall(__NR_futex, &g_ready, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  }
+  wait_while(&g_gate, 0);
+  stasis_return_to_frame(thread(index).frame);
+}
+
+void create_threads() {
+  constexpr u64 kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
+  for (u64 i = 1; i < plan().threads.count; i++) {
+    const ThreadEntry& entry = thread(i);
+    // glibc keeps the thread's id in the word that is cleared at its end; the new id goes there before anyone runs.
+    const u64 flags = kFlags | (entry.clear_child_tid != 0 ? CLONE_CHILD_CLEARTID : 0) | (entry.tid_word != 0 ? CLONE_PARENT_SETTID : 0);
+    must(stasis_clone_thread(flags, entry.stack_top, entry.clear_child_tid, entry.clear_child_tid, entry.fs_base, i), Step::CreateThread,
+         static_cast<u64>(entry.image_tid));
+  }
+}
+
+void prepare_main_thread() {
+  const ThreadEntry& entry = thread(0);
+  const i64 tid = raw_syscall(__NR_set_tid_address, entry.clear_child_tid);
+  if (entry.tid_word != 0) *reinterpret_cast<volatile i32*>(entry.clear_child_tid) = static_cast<i32>(tid);
+  must(raw_syscall(__NR_arch_prctl, ARCH_SET_FS, entry.fs_base), Step::CreateThread, static_cast<u64>(entry.image_tid));
+  prepare(0);
+  const auto others = static_cast<u32>(plan().threads.count - 1);
+  for (u32 ready; (ready = __atomic_load_n(&g_ready, __ATOMIC_ACQUIRE)) != others;) wait_while(&g_ready, ready);
+}
+
+void resume() {
+  __atomic_store_n(&g_gate, 1, __ATOMIC_RELEASE);
+  if (plan().threads.count > 1) raw_syscall(__NR_futex, &g_gate, FUTEX_WAKE_PRIVATE, 0x7fffffff, nullptr, nullptr, 0);
+  stasis_return_to_frame(thread(0).frame);
+}
+
+}  // namespace stasis::runtime
