@@ -52,7 +52,9 @@
       "native/runtime/mapping_query.cc",
       "native/runtime/memory.cc",
       "native/runtime/remap.cc",
-      "native/runtime/restore*.cc"
+      "native/runtime/restore*.cc",
+      "native/runtime/clock.cc",
+      "native/runtime/timed_calls.cc"
     ],
     "stasis_unit_test_sources": [
       "native/test/image_document.cc",
