@@ -12,7 +12,9 @@ import { users } from '../support/users.js';
 /** `count` places in [0, size): both ends, their neighbours, and the rest spread evenly with a stride that hits no alignment. */
 function places(size: number, count: number): number[] {
   const spread = Array.from({ length: count }, (_, i) => Math.floor(((i + 0.37) * size) / count));
-  return [...new Set([0, 1, 7, 8, size - 1, size - 2, ...spread])].filter((at) => at >= 0 && at < size).sort((a, b) => a - b);
+  return [...new Set([0, 1, 7, 8, size - 1, size - 2, ...spread])]
+    .filter((at) => at >= 0 && at < size)
+    .sort((a, b) => a - b);
 }
 
 describe.each(users)('as $name', (user) => {
@@ -40,7 +42,11 @@ describe.each(users)('as $name', (user) => {
   async function refused(directory: string, code: number, text: RegExp): Promise<void> {
     const before = hashes(directory);
     const outcome = await home.stasis(['restore', directory, '--detach', '--name', 'never']);
-    expect(outcome, `${directory}\n${outcome.stderr}`).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(text) });
+    expect(outcome, `${directory}\n${outcome.stderr}`).toMatchObject({
+      code,
+      stdout: '',
+      stderr: expect.stringMatching(text),
+    });
     expect(home.processes(), 'no process left').toEqual([]);
     expect(hashes(directory), 'the image is untouched').toEqual(before);
     const { code: unknown } = await home.stasis(['wait', 'never']);
@@ -116,7 +122,9 @@ describe.each(users)('as $name', (user) => {
       const { code, stderr } = await foreign.stasis(['restore', altered.directory, '--detach', '--name', 'never']);
       expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringMatching(/runtime/) });
       unlinkSync(join(altered.directory, 'runtime'));
-      expect((await foreign.stasis(['restore', altered.directory, '--detach', '--name', 'never'])).code).toBeOneOf([4, 5]);
+      expect((await foreign.stasis(['restore', altered.directory, '--detach', '--name', 'never'])).code).toBeOneOf([
+        4, 5,
+      ]);
       expect(foreign.processes()).toEqual([]);
       const whole = ImageCopy.make(foreign, image, 'whole');
       await foreign.ok(['restore', whole.directory, '--detach', '--name', 'elsewhere']);
@@ -161,7 +169,10 @@ describe.each(users)('as $name', (user) => {
   test('inspect tells what is wrong as well', async () => {
     const copy = ImageCopy.make(home, image);
     copy.flip('image.stasis', Math.floor(copy.size('image.stasis') / 2));
-    expect(await home.stasis(['inspect', copy.directory])).toMatchObject({ code: 5, stderr: expect.stringMatching(/image\.stasis.*\d/s) });
+    expect(await home.stasis(['inspect', copy.directory])).toMatchObject({
+      code: 5,
+      stderr: expect.stringMatching(/image\.stasis.*\d/s),
+    });
     expect((await home.ok(['inspect', 'sleeper@1'])).length).toBeGreaterThan(500);
     expect(await home.ok(['inspect', 'sleeper@1', '--json'])).toBeTypeOf('object');
   });

@@ -49,7 +49,10 @@ class Victim {
   async tidy(what: string): Promise<void> {
     await this.home.ok(['ps', '--all']);
     const entries = this.home.snapshotEntries();
-    expect(entries.filter((entry) => entry.includes('partial')), what).toEqual([]);
+    expect(
+      entries.filter((entry) => entry.includes('partial')),
+      what,
+    ).toEqual([]);
     expect(readdirSync(join(this.home.state, 'partial')), what).toEqual([]);
     for (const entry of entries) {
       await this.home.ok(['inspect', entry]);
@@ -102,7 +105,7 @@ describe.each(users)('as $name', (user) => {
       const victim = await Victim.start(home);
       const words = home.words(['checkpoint', '--leave-running', victim.name]);
       const whole = await victim.duration(words);
-      const keeper = Number(home.status(victim.name)['keeper']);
+      const keeper = Number(home.status(victim.name).keeper);
       expect(keeper).toBeGreaterThan(1);
       const running = home.execute(words);
       await sleep(whole * (0.3 + 0.2 * round));
@@ -115,7 +118,9 @@ describe.each(users)('as $name', (user) => {
       expect(JSON.stringify(listed)).toContain('"running"');
       // Without its keeper it can still be saved, stopped and restored.
       await home.ok(['checkpoint', victim.name]);
-      await until('the end of the application', () => home.processes().length === 0, { detail: () => JSON.stringify(home.processes()) });
+      await until('the end of the application', () => home.processes().length === 0, {
+        detail: () => JSON.stringify(home.processes()),
+      });
       await home.ok(['restore', victim.name, '--detach']);
       await firstAnswer(victim.port);
     }
@@ -146,8 +151,13 @@ describe.each(users)('as $name', (user) => {
     const victim = await Victim.start(home);
     for (const bytes of [0, 4096, 1 << 20, 20 << 20]) {
       for (const flags of [['--leave-running'], []]) {
-        const { code, stderr } = await home.stasis(['checkpoint', ...flags, victim.name], { within: ['prlimit', `--fsize=${bytes}`] });
-        expect({ code, stderr }, `limit ${bytes}`).toMatchObject({ code: 1, stderr: expect.stringMatching(/EFBIG|too large/i) });
+        const { code, stderr } = await home.stasis(['checkpoint', ...flags, victim.name], {
+          within: ['prlimit', `--fsize=${bytes}`],
+        });
+        expect({ code, stderr }, `limit ${bytes}`).toMatchObject({
+          code: 1,
+          stderr: expect.stringMatching(/EFBIG|too large/i),
+        });
         await victim.unharmed(`limit ${bytes}`);
         await victim.tidy(`limit ${bytes}`);
         expect(home.snapshotEntries()).toEqual([]);
@@ -163,7 +173,15 @@ describe.each(users.filter(() => process.getuid?.() === 0))('a full disk, as $na
     await using home = TestHome.create(user);
     const root = users.find(({ privileged }) => privileged) ?? user;
     const port = await freePort();
-    const scenario = [node, join(programs, 'full-disk.mjs'), ...home.words([]), node, join(programs, 'http-node.mjs'), String(port), String(heapMegabytes)];
+    const scenario = [
+      node,
+      join(programs, 'full-disk.mjs'),
+      ...home.words([]),
+      node,
+      join(programs, 'http-node.mjs'),
+      String(port),
+      String(heapMegabytes),
+    ];
     const script = `mkdir -p "$STASIS_HOME" && mount -t tmpfs -o size=40m,mode=0700,uid=${user.uid},gid=${user.gid} none "$STASIS_HOME" && exec "$@"`;
     const outside = TestHome.create(root);
     try {
@@ -174,7 +192,12 @@ describe.each(users.filter(() => process.getuid?.() === 0))('a full disk, as $na
       expect({ code, stderr }).toMatchObject({ code: 0 });
       const told = JSON.parse(stdout);
       expect(told.full).toMatchObject({ code: 1, stderr: expect.stringMatching(/ENOSPC|No space left/i) });
-      expect(told).toMatchObject({ countAfter: told.countBefore + 1, checkAfter: told.checkBefore, entries: [], partial: [] });
+      expect(told).toMatchObject({
+        countAfter: told.countBefore + 1,
+        checkAfter: told.checkBefore,
+        entries: [],
+        partial: [],
+      });
       expect(told.freed, told.freedError).toBe(0);
     } finally {
       await outside[Symbol.asyncDispose]();

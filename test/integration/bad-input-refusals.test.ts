@@ -45,7 +45,7 @@ describe.each(users)('as $name', (user) => {
     expect(home.snapshotEntries()).toEqual([]);
     const ticks = home.output('holder').split('\n').length;
     await until('more ticks', () => home.output('holder').split('\n').length > ticks + 5, { ms: 5000 });
-    expect(home.status('holder')['state']).toBe('running');
+    expect(home.status('holder').state).toBe('running');
     expect(home.processes().length).toBe(before);
   });
 
@@ -62,7 +62,10 @@ describe.each(users)('as $name', (user) => {
     expect(stderr).toContain(String(client.localPort));
     expect((await get(port)).count).toBe(2);
     client.destroy();
-    await until('a checkpoint', async () => (await home.stasis(['checkpoint', 'web'])).code === 0, { ms: 10_000, step: 100 });
+    await until('a checkpoint', async () => (await home.stasis(['checkpoint', 'web'])).code === 0, {
+      ms: 10_000,
+      step: 100,
+    });
     await home.ok(['restore', 'web', '--detach']);
     expect((await firstAnswer(port)).count).toBe(3);
   });
@@ -119,10 +122,19 @@ describe.each(users)('as $name', (user) => {
     await using home = TestHome.create(user);
     await home.run('taken', ['sleep', '1000']);
     const words = ['sleep', '1000'];
-    expect(await home.stasis(['run', '--detach', '--name', 'taken', '--', ...words])).toMatchObject({ code: 7, stderr: expect.stringContaining('taken') });
-    expect(await home.stasis(['run', '--detach', '--name', 'No Name', '--', ...words])).toMatchObject({ code: 2, stderr: expect.stringContaining('No Name') });
+    expect(await home.stasis(['run', '--detach', '--name', 'taken', '--', ...words])).toMatchObject({
+      code: 7,
+      stderr: expect.stringContaining('taken'),
+    });
+    expect(await home.stasis(['run', '--detach', '--name', 'No Name', '--', ...words])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('No Name'),
+    });
     for (const command of ['checkpoint', 'kill', 'wait', 'logs', 'rm']) {
-      expect(await home.stasis([command, 'nobody']), command).toMatchObject({ code: 6, stderr: expect.stringContaining('nobody') });
+      expect(await home.stasis([command, 'nobody']), command).toMatchObject({
+        code: 6,
+        stderr: expect.stringContaining('nobody'),
+      });
     }
     const stranger = spawn('sleep', ['1000'], { env: { ...home.env }, stdio: 'ignore' });
     try {
@@ -138,9 +150,14 @@ describe.each(users)('as $name', (user) => {
     expect(await home.stasis(['checkpoint'])).toMatchObject({ code: 2 });
     expect(await home.stasis(['run', '--detach', '--name'])).toMatchObject({ code: 2 });
     await home.ok(['checkpoint', 'taken']);
-    expect(await home.stasis(['checkpoint', 'taken']), 'not running any more').toMatchObject({ code: expect.toBeOneOf([1, 6, 7]) });
+    expect(await home.stasis(['checkpoint', 'taken']), 'not running any more').toMatchObject({
+      code: expect.toBeOneOf([1, 6, 7]),
+    });
     await home.ok(['restore', 'taken', '--detach', '--name', 'copy']);
-    expect(await home.stasis(['restore', 'taken', '--detach', '--name', 'copy'])).toMatchObject({ code: 7, stderr: expect.stringContaining('copy') });
+    expect(await home.stasis(['restore', 'taken', '--detach', '--name', 'copy'])).toMatchObject({
+      code: 7,
+      stderr: expect.stringContaining('copy'),
+    });
   });
 
   test('a program that was not launched by Stasis, a state directory of somebody else', async () => {
@@ -153,6 +170,9 @@ describe.each(users)('as $name', (user) => {
       const { code, stderr } = await other.stasis(['checkpoint', 'sleeper'], { env: { STASIS_HOME: home.state } });
       expect({ code, stderr }).toMatchObject({ code: 8 });
     }
-    expect(await home.stasis(['ps'], { env: { STASIS_HOME: '/proc/nowhere' } })).toMatchObject({ code: expect.toBeOneOf([1, 6, 8]), stderr: expect.stringContaining('/proc/nowhere') });
+    expect(await home.stasis(['ps'], { env: { STASIS_HOME: '/proc/nowhere' } })).toMatchObject({
+      code: expect.toBeOneOf([1, 6, 8]),
+      stderr: expect.stringContaining('/proc/nowhere'),
+    });
   });
 });

@@ -35,8 +35,18 @@ const guests: Guest[] = readdirSync(guestSources)
     const source = readFileSync(join(guestSources, file), 'utf8');
     const name = basename(file).replace(/\.(c|cc)$/, '');
     const checkpoint = header(source, 'mode') === 'checkpoint' || /^(checkpoint|restore)-/.test(name);
-    const linked = ['', ...header(source, 'build').split(' ').filter(Boolean).map((kind) => `.${kind}`)];
-    return linked.map((suffix) => ({ name: `${name}${suffix}`, checkpoint, pauseSeconds: Number(header(source, 'pause') || 0) }));
+    const linked = [
+      '',
+      ...header(source, 'build')
+        .split(' ')
+        .filter(Boolean)
+        .map((kind) => `.${kind}`),
+    ];
+    return linked.map((suffix) => ({
+      name: `${name}${suffix}`,
+      checkpoint,
+      pauseSeconds: Number(header(source, 'pause') || 0),
+    }));
   });
 
 class Course {

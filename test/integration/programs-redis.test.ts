@@ -54,7 +54,11 @@ describe.each(users)('as $name', (user) => {
     await redis.call('DEBUG', 'RELOAD');
     expect(await redis.call('DEBUG', 'DIGEST')).toBe(first);
     expect(await redis.call('BGSAVE')).toContain('started');
-    await until('the end of BGSAVE', async () => String(await redis.call('INFO', 'persistence')).includes('rdb_bgsave_in_progress:0'), { ms: 20_000 });
+    await until(
+      'the end of BGSAVE',
+      async () => String(await redis.call('INFO', 'persistence')).includes('rdb_bgsave_in_progress:0'),
+      { ms: 20_000 },
+    );
     expect(String(await redis.call('INFO', 'persistence'))).toContain('rdb_last_bgsave_status:ok');
   });
 

@@ -16,15 +16,40 @@ describe.each(users)('as $name', (user) => {
     ['an exit status', ['sh', '-c', 'exit 7'], { code: 7, stdout: '', stderr: '' }],
     ['success', ['true'], { code: 0, stdout: '', stderr: '' }],
     ['both outputs', ['sh', '-c', 'echo out; echo err >&2'], { code: 0, stdout: 'out\n', stderr: 'err\n' }],
-    ['a pipeline', ['bash', '-c', 'seq 1 100000 | sort -rn | head -n 2 | tr "\\n" " "'], { code: 0, stdout: '100000 99999 ' }],
-    ['standard input', ['sh', '-c', 'read a; read b; echo "$b $a"'], { code: 0, stdout: 'world hello\n' }, 'hello\nworld\n'],
-    ['arguments as they are', ['printf', '%s|', 'a b', '', '*', "it's", '--name', '--'], { code: 0, stdout: "a b||*|it's|--name|--|" }],
-    ['bash job control', ['bash', '-c', 'sleep 0.05 & wait $!; kill -0 $$ && echo alive; (exit 3); echo $?'], { code: 0, stdout: 'alive\n3\n' }],
+    [
+      'a pipeline',
+      ['bash', '-c', 'seq 1 100000 | sort -rn | head -n 2 | tr "\\n" " "'],
+      { code: 0, stdout: '100000 99999 ' },
+    ],
+    [
+      'standard input',
+      ['sh', '-c', 'read a; read b; echo "$b $a"'],
+      { code: 0, stdout: 'world hello\n' },
+      'hello\nworld\n',
+    ],
+    [
+      'arguments as they are',
+      ['printf', '%s|', 'a b', '', '*', "it's", '--name', '--'],
+      { code: 0, stdout: "a b||*|it's|--name|--|" },
+    ],
+    [
+      'bash job control',
+      ['bash', '-c', 'sleep 0.05 & wait $!; kill -0 $$ && echo alive; (exit 3); echo $?'],
+      { code: 0, stdout: 'alive\n3\n' },
+    ],
     ['environment cleared', ['env', '-i', 'A=1', 'sh', '-c', 'echo "$A$HOME"'], { code: 0, stdout: '1\n' }],
     ['a static program', [join(guestBinaries, 'memory-fork.static')], { code: 0, stdout: 'READY\nPASS\n' }],
     ['a musl program', [join(guestBinaries, 'memory-fork.musl')], { code: 0, stdout: 'READY\nPASS\n' }],
-    ['python', ['/usr/bin/python3', '-c', 'import sys, subprocess; sys.exit(subprocess.run(["sh", "-c", "exit 5"]).returncode)'], { code: 5 }],
-    ['a node child process', [process.execPath, '-e', 'process.exitCode = require("child_process").spawnSync("sh", ["-c", "exit 6"]).status'], { code: 6 }],
+    [
+      'python',
+      ['/usr/bin/python3', '-c', 'import sys, subprocess; sys.exit(subprocess.run(["sh", "-c", "exit 5"]).returncode)'],
+      { code: 5 },
+    ],
+    [
+      'a node child process',
+      [process.execPath, '-e', 'process.exitCode = require("child_process").spawnSync("sh", ["-c", "exit 6"]).status'],
+      { code: 6 },
+    ],
   ] as [string, string[], object, string?][])('%s', async (_what, words, expected, input) => {
     await using home = TestHome.create(user);
     const options = input === undefined ? {} : { input };
@@ -34,7 +59,11 @@ describe.each(users)('as $name', (user) => {
 
   test('death by a signal is passed on', async () => {
     await using home = TestHome.create(user);
-    for (const [signal, number] of [['TERM', 15], ['KILL', 9], ['SEGV', 11]] as const) {
+    for (const [signal, number] of [
+      ['TERM', 15],
+      ['KILL', 9],
+      ['SEGV', 11],
+    ] as const) {
       const { code, signal: died } = await home.stasis(['run', '--', 'sh', '-c', `kill -${signal} $$`]);
       expect(code ?? died).toSatisfy((end) => end === 128 + number || end === `SIG${signal}`);
     }
@@ -42,7 +71,17 @@ describe.each(users)('as $name', (user) => {
 
   test('a signal to the foreground reaches the program', async () => {
     await using home = TestHome.create(user);
-    const child = home.spawn(home.words(['run', '--name', 'trapped', '--', 'sh', '-c', 'trap "echo got; exit 4" TERM; echo ready; while :; do sleep 0.05; done']));
+    const child = home.spawn(
+      home.words([
+        'run',
+        '--name',
+        'trapped',
+        '--',
+        'sh',
+        '-c',
+        'trap "echo got; exit 4" TERM; echo ready; while :; do sleep 0.05; done',
+      ]),
+    );
     let output = '';
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
@@ -54,10 +93,18 @@ describe.each(users)('as $name', (user) => {
 
   test('a terminal: size, Ctrl-C, no stray process', async () => {
     await using home = TestHome.create(user);
-    const words = home.words(['run', '--', 'bash', '-c', 'trap "echo interrupted; exit 9" INT; tty -s && stty size; echo ready; while :; do sleep 0.05; done']);
+    const words = home.words([
+      'run',
+      '--',
+      'bash',
+      '-c',
+      'trap "echo interrupted; exit 9" INT; tty -s && stty size; echo ready; while :; do sleep 0.05; done',
+    ]);
     const line = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
     // script(1) gives its child a terminal; what we write to script's input is typed there.
-    const child = home.spawn(['script', '-qec', `stty rows 33 cols 99; ${line}`, '/dev/null'], { env: { TERM: 'xterm', SHELL: '/bin/sh' } });
+    const child = home.spawn(['script', '-qec', `stty rows 33 cols 99; ${line}`, '/dev/null'], {
+      env: { TERM: 'xterm', SHELL: '/bin/sh' },
+    });
     let output = '';
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
@@ -66,13 +113,18 @@ describe.each(users)('as $name', (user) => {
     child.stdin?.write('\x03');
     expect(await ended, output).toBe(9);
     expect(output).toContain('interrupted');
-    await until('the end of all', () => home.processes().length === 0, { detail: () => JSON.stringify(home.processes()) });
+    await until('the end of all', () => home.processes().length === 0, {
+      detail: () => JSON.stringify(home.processes()),
+    });
   });
 
   test('the terminal is the program’s: it reads a line', async () => {
     await using home = TestHome.create(user);
     const words = home.words(['run', '--', 'bash', '-c', 'read -r line; echo "<$line>"']);
-    const child = home.spawn(['script', '-qec', words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' '), '/dev/null'], { env: { SHELL: '/bin/sh' } });
+    const child = home.spawn(
+      ['script', '-qec', words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' '), '/dev/null'],
+      { env: { SHELL: '/bin/sh' } },
+    );
     let output = '';
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
@@ -93,7 +145,10 @@ describe.each(users)('as $name', (user) => {
     expect(await home.stasis(['run', '--', shell, 'a', 'b c'])).toMatchObject({ code: 3, stdout: `${shell} a b c\n` });
     expect(await home.stasis(['run', '--', './script.sh', 'a'])).toMatchObject({ code: 3, stdout: './script.sh a\n' });
     expect(await home.stasis(['run', '--', python, 'x'])).toMatchObject({ code: 0, stdout: "['x']\n" });
-    expect(await home.stasis(['run', '--', nested, 'x'])).toMatchObject({ code: 3, stdout: `${shell} given ${nested} x\n` });
+    expect(await home.stasis(['run', '--', nested, 'x'])).toMatchObject({
+      code: 3,
+      stdout: `${shell} given ${nested} x\n`,
+    });
   });
 
   test('what cannot be launched', async () => {
@@ -119,7 +174,13 @@ describe.each(users)('as $name', (user) => {
     expect(refused).toMatchObject({ code: 3, stdout: '', stderr: expect.stringMatching(/32-bit/) });
     expect(refused.stderr).toContain('program32');
     // Also when a launched program executes it: the exec fails, the program goes on.
-    const inner = await home.stasis(['run', '--', 'sh', '-c', `${join(home.scratch, 'program32')}; echo "still here $?"`]);
+    const inner = await home.stasis([
+      'run',
+      '--',
+      'sh',
+      '-c',
+      `${join(home.scratch, 'program32')}; echo "still here $?"`,
+    ]);
     expect(inner).toMatchObject({ code: 0, stdout: expect.stringMatching(/^still here 12[67]\n$/) });
 
     const missing = await home.stasis(['run', '--', 'no-such-program-anywhere']);

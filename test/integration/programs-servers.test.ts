@@ -15,20 +15,39 @@ const servers: Record<string, Server> = {
     path: '/check',
     constant: 'check',
   },
-  'node worker_threads': { words: (port) => [node, join(programs, 'workers-node.mjs'), String(port)], growing: ['ticks'] },
+  'node worker_threads': {
+    words: (port) => [node, join(programs, 'workers-node.mjs'), String(port)],
+    growing: ['ticks'],
+  },
   'python3 threads': {
     words: (port) => ['/usr/bin/python3', join(programs, 'http.py'), String(port)],
     path: '/check',
     constant: 'check',
     growing: ['ticks', 'woken'],
   },
-  'python3 asyncio': { words: (port) => ['/usr/bin/python3', join(programs, 'asyncio_server.py'), String(port)], growing: ['naps'] },
+  'python3 asyncio': {
+    words: (port) => ['/usr/bin/python3', join(programs, 'asyncio_server.py'), String(port)],
+    growing: ['naps'],
+  },
   java: {
-    words: (port, home) => ['java', '-XX:-UsePerfData', `-Djava.io.tmpdir=${home.scratch}`, '-Xmx256m', '-cp', compiledPrograms, 'HttpServer', String(port)],
+    words: (port, home) => [
+      'java',
+      '-XX:-UsePerfData',
+      `-Djava.io.tmpdir=${home.scratch}`,
+      '-Xmx256m',
+      '-cp',
+      compiledPrograms,
+      'HttpServer',
+      String(port),
+    ],
     constant: 'check',
     growing: ['ticks'],
   },
-  'go, static': { words: (port) => [join(compiledPrograms, 'http-go'), String(port)], constant: 'check', growing: ['ticks', 'rounds'] },
+  'go, static': {
+    words: (port) => [join(compiledPrograms, 'http-go'), String(port)],
+    constant: 'check',
+    growing: ['ticks', 'rounds'],
+  },
 };
 
 describe.each(users)('as $name', (user) => {

@@ -4,7 +4,7 @@
 //     await using home = await TestHome.create(user);
 //     const { code, stderr } = await home.stasis(['checkpoint', 'web']);
 
-import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { command } from './paths.js';
@@ -38,8 +38,9 @@ export class TestHome {
   readonly env: Readonly<Record<string, string>>;
 
   private constructor(readonly user: TestUser) {
-    const parent = process.env['STASIS_TEST_ROOT'];
-    if (parent === undefined) throw new Error('STASIS_TEST_ROOT is not set: support/leftovers.ts is not the global set-up');
+    const parent = process.env.STASIS_TEST_ROOT;
+    if (parent === undefined)
+      throw new Error('STASIS_TEST_ROOT is not set: support/leftovers.ts is not the global set-up');
     this.root = mkdtempSync(join(parent, 'home-'));
     this.state = join(this.root, 'state');
     this.scratch = join(this.root, 'scratch');
@@ -51,7 +52,7 @@ export class TestHome {
       LANG: 'C.UTF-8',
       NO_COLOR: '1',
       STASIS_HOME: this.state,
-      STASIS_TEST_RUN: process.env['STASIS_TEST_RUN_ID'] ?? '',
+      STASIS_TEST_RUN: process.env.STASIS_TEST_RUN_ID ?? '',
       TMPDIR: this.scratch,
     };
   }
@@ -63,7 +64,12 @@ export class TestHome {
   /** Starts any program as the user, in the scratch directory. */
   spawn(words: readonly string[], options: RunOptions = {}, more: SpawnOptions = {}): ChildProcess {
     const [file, ...rest] = [...this.user.prefix, ...(options.within ?? []), ...words] as [string, ...string[]];
-    return spawn(file, rest, { cwd: options.cwd ?? this.scratch, env: { ...this.env, ...options.env }, stdio: 'pipe', ...more });
+    return spawn(file, rest, {
+      cwd: options.cwd ?? this.scratch,
+      env: { ...this.env, ...options.env },
+      stdio: 'pipe',
+      ...more,
+    });
   }
 
   async execute(words: readonly string[], options: RunOptions = {}): Promise<Outcome> {
@@ -85,7 +91,12 @@ export class TestHome {
       child.once('close', (exitCode, exitSignal) => resolve([exitCode, exitSignal]));
     });
     clearTimeout(timer);
-    const outcome = { code, signal, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+    const outcome = {
+      code,
+      signal,
+      stdout: Buffer.concat(stdout).toString(),
+      stderr: Buffer.concat(stderr).toString(),
+    };
     if (late) throw new Error(`${words.join(' ')} did not end within ${timeout} ms: ${JSON.stringify(outcome)}`);
     return outcome;
   }
@@ -104,7 +115,9 @@ export class TestHome {
   async ok(args: readonly string[], options: RunOptions = {}): Promise<any> {
     const outcome = await this.stasis(args, options);
     if (outcome.code !== 0) {
-      throw new Error(`stasis ${args.join(' ')} ended with ${outcome.code ?? outcome.signal}:\n${outcome.stderr}${outcome.stdout}`);
+      throw new Error(
+        `stasis ${args.join(' ')} ended with ${outcome.code ?? outcome.signal}:\n${outcome.stderr}${outcome.stdout}`,
+      );
     }
     return args.includes('--json') ? JSON.parse(outcome.stdout) : outcome.stdout;
   }
@@ -133,7 +146,7 @@ export class TestHome {
   }
 
   pid(name: string): number {
-    const pid = Number(this.status(name)['pid']);
+    const pid = Number(this.status(name).pid);
     if (!(pid > 0)) throw new Error(`application ${name} has no process: ${JSON.stringify(this.status(name))}`);
     return pid;
   }
@@ -141,12 +154,14 @@ export class TestHome {
   /** Waits for a line of an application's output; fails at once if the application ends without it. */
   async outputLine(name: string, line: string, ms = 30_000): Promise<void> {
     const seen = (): boolean => this.output(name).split('\n').includes(line);
-    const everything = (): string => `stdout:\n${this.output(name)}\nstderr:\n${this.output(name, 'stderr')}\nstatus: ${JSON.stringify(this.status(name))}`;
+    const everything = (): string =>
+      `stdout:\n${this.output(name)}\nstderr:\n${this.output(name, 'stderr')}\nstatus: ${JSON.stringify(this.status(name))}`;
     await until(
       `"${line}" from ${name}`,
       () => {
         if (seen()) return true;
-        if (['exited', 'signaled'].includes(this.status(name)['state'] ?? '') && !seen()) throw new Error(`${name} ended without "${line}". ${everything()}`);
+        if (['exited', 'signaled'].includes(this.status(name).state ?? '') && !seen())
+          throw new Error(`${name} ended without "${line}". ${everything()}`);
         return false;
       },
       { ms, detail: everything },
@@ -184,7 +199,11 @@ export class TestHome {
       const left = this.processes();
       if (left.length === 0) break;
       for (const { pid } of left) kill(pid);
-      await until(`the end of ${left.map(({ pid }) => pid).join(', ')}`, () => left.every(({ pid }) => !isRunning(pid)), { ms: 10_000 });
+      await until(
+        `the end of ${left.map(({ pid }) => pid).join(', ')}`,
+        () => left.every(({ pid }) => !isRunning(pid)),
+        { ms: 10_000 },
+      );
     }
     rmSync(this.root, { recursive: true, force: true });
   }

@@ -25,20 +25,23 @@ export type Answer = any;
 
 export function get(port: number, path = '/', ms = 10_000): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const call = request({ host: '127.0.0.1', port, path, agent: false, timeout: ms, headers: { connection: 'close' } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => (text += chunk));
-      response.on('error', reject);
-      // 'close' comes after the socket is gone on this side, and the server has closed it too.
-      response.on('close', () => {
-        try {
-          resolve(JSON.parse(text));
-        } catch (error) {
-          reject(new Error(`no JSON from port ${port}: ${text}`, { cause: error }));
-        }
-      });
-    });
+    const call = request(
+      { host: '127.0.0.1', port, path, agent: false, timeout: ms, headers: { connection: 'close' } },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => (text += chunk));
+        response.on('error', reject);
+        // 'close' comes after the socket is gone on this side, and the server has closed it too.
+        response.on('close', () => {
+          try {
+            resolve(JSON.parse(text));
+          } catch (error) {
+            reject(new Error(`no JSON from port ${port}: ${text}`, { cause: error }));
+          }
+        });
+      },
+    );
     call.on('timeout', () => call.destroy(new Error(`no answer from port ${port} within ${ms} ms`)));
     call.on('error', reject);
     call.end();

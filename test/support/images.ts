@@ -1,7 +1,20 @@
 // Snapshots on disk as the bad-input tests see them: what is in them, byte by byte, and copies with damage.
 
 import { createHash } from 'node:crypto';
-import { chownSync, closeSync, copyFileSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { TestHome } from './home.js';
 
@@ -10,7 +23,12 @@ export function hashes(directory: string): Record<string, string> {
   return Object.fromEntries(
     readdirSync(directory)
       .sort()
-      .map((file) => [file, createHash('sha256').update(readFileSync(join(directory, file))).digest('hex')]),
+      .map((file) => [
+        file,
+        createHash('sha256')
+          .update(readFileSync(join(directory, file)))
+          .digest('hex'),
+      ]),
   );
 }
 

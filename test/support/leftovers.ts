@@ -4,8 +4,8 @@
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { processesWith } from './processes.js';
 import { checkout, command } from './paths.js';
+import { processesWith } from './processes.js';
 import { checkReachable } from './users.js';
 import { sleep } from './waiting.js';
 
@@ -50,7 +50,13 @@ function observe(marker: string): Observation {
   }
   return {
     mounts: new Set(lines('/proc/self/mountinfo').map((line) => line.split(' ').slice(3, 5).join(' '))),
-    segments: new Set(['shm', 'sem', 'msg'].flatMap((kind) => lines(`/proc/sysvipc/${kind}`).slice(1).map((line) => `${kind} ${line.trim().split(/\s+/)[1]}`))),
+    segments: new Set(
+      ['shm', 'sem', 'msg'].flatMap((kind) =>
+        lines(`/proc/sysvipc/${kind}`)
+          .slice(1)
+          .map((line) => `${kind} ${line.trim().split(/\s+/)[1]}`),
+      ),
+    ),
     files: new Set([tmpdir(), '/dev/shm'].filter(existsSync).flatMap(ownFiles)),
     namespaces,
   };
@@ -68,8 +74,8 @@ export default async function setup(): Promise<() => Promise<void>> {
   const run = root.slice(root.lastIndexOf('-') + 1);
   const marker = `STASIS_TEST_RUN=${run}`;
   const before = observe(marker);
-  process.env['STASIS_TEST_ROOT'] = root;
-  process.env['STASIS_TEST_RUN_ID'] = run;
+  process.env.STASIS_TEST_ROOT = root;
+  process.env.STASIS_TEST_RUN_ID = run;
 
   return async () => {
     let processes = processesWith(marker);
@@ -81,7 +87,9 @@ export default async function setup(): Promise<() => Promise<void>> {
       ...fresh(before.namespaces, after.namespaces).map((entry) => `namespace ${entry}`),
       ...fresh(before.mounts, after.mounts).map((entry) => `mount ${entry}`),
       ...fresh(before.segments, after.segments).map((entry) => `System V ${entry}`),
-      ...fresh(before.files, after.files).filter((entry) => entry !== root).map((entry) => `file ${entry}`),
+      ...fresh(before.files, after.files)
+        .filter((entry) => entry !== root)
+        .map((entry) => `file ${entry}`),
       ...kept.map((entry) => `directory of a test ${join(root, entry)}`),
     ];
     // Only processes of this very run: their environment has its marker.

@@ -35,7 +35,12 @@ export class Redis {
   call(...words: (string | number)[]): Promise<Reply> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
-      this.socket.write(words.reduce<string>((text, word) => `${text}$${Buffer.byteLength(String(word))}\r\n${word}\r\n`, `*${words.length}\r\n`));
+      this.socket.write(
+        words.reduce<string>(
+          (text, word) => `${text}$${Buffer.byteLength(String(word))}\r\n${word}\r\n`,
+          `*${words.length}\r\n`,
+        ),
+      );
     });
   }
 
@@ -111,6 +116,14 @@ export async function fill(redis: Redis, keys: number, seed: number): Promise<vo
 }
 
 export function redisWords(port: number, directory: string): string[] {
-  const options = { port, bind: '127.0.0.1', save: '', appendonly: 'no', dir: directory, 'enable-debug-command': 'yes', daemonize: 'no' };
+  const options = {
+    port,
+    bind: '127.0.0.1',
+    save: '',
+    appendonly: 'no',
+    dir: directory,
+    'enable-debug-command': 'yes',
+    daemonize: 'no',
+  };
   return ['redis-server', ...Object.entries(options).flatMap(([key, value]) => [`--${key}`, String(value)])];
 }

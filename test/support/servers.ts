@@ -3,8 +3,8 @@
 // passed, and what it keeps in memory must be what it was.
 
 import { expect } from 'vitest';
-import { firstAnswer, freePort, get } from './http.js';
 import { TestHome } from './home.js';
+import { firstAnswer, freePort, get } from './http.js';
 import type { TestUser } from './users.js';
 import { sleep } from './waiting.js';
 
@@ -38,7 +38,8 @@ export async function serverCourse(user: TestUser, server: Server): Promise<void
   const ask = async (what: string): Promise<void> => {
     const answer = await firstAnswer(port, path);
     expect(answer.count, `${what}: the counter`).toBe(++expected);
-    if (server.constant !== undefined) expect(answer[server.constant], `${what}: ${server.constant}`).toEqual(first[server.constant]);
+    if (server.constant !== undefined)
+      expect(answer[server.constant], `${what}: ${server.constant}`).toEqual(first[server.constant]);
     expect(answer.uptime, `${what}: the clock never steps back`).toBeGreaterThanOrEqual(last.uptime);
     // Checkpoint, restore and answer take well under this; the pause between them is longer.
     expect(answer.uptime - last.uptime, `${what}: the pause does not count`).toBeLessThan(pauseSeconds);

@@ -47,7 +47,13 @@ try {
   const partial = list('partial');
   await new Promise((resolve) => setTimeout(resolve, 200));
   const elsewhere = stasis('checkpoint', 'web', '--output', join(process.env.TMPDIR, 'elsewhere'));
-  const told = { full, countBefore: before.count, countAfter: after.count, checkBefore: before.check, checkAfter: after.check };
+  const told = {
+    full,
+    countBefore: before.count,
+    countAfter: after.count,
+    checkBefore: before.check,
+    checkAfter: after.check,
+  };
   console.log(JSON.stringify({ ...told, entries, partial, freed: elsewhere.code, freedError: elsewhere.stderr }));
 } finally {
   stasis('rm', '--force', 'web');

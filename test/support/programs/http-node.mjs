@@ -18,7 +18,8 @@ function buildHeap(megabytes) {
 
 function check() {
   let sum = 0;
-  for (const item of heap) sum = (sum + item.id * 31 + item.name.length + item.tags.length + Math.floor(item.ratio)) % 1_000_000_007;
+  for (const item of heap)
+    sum = (sum + item.id * 31 + item.name.length + item.tags.length + Math.floor(item.ratio)) % 1_000_000_007;
   return sum;
 }
 

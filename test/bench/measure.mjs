@@ -1,0 +1,95 @@
+// Clock, statistics, and clients that add as little as they can to what they measure.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+
+export const now = () => performance.now();
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const deadlineMs = 60_000;
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** What a list of samples comes to; undefined for none. */
+export function summary(samples) {
+  if (samples.length === 0) return undefined;
+  return { median: median(samples), min: Math.min(...samples), max: Math.max(...samples), samples };
+}
+
+/** Connects, sends, and resolves with the first bytes of the answer; undefined when nobody listens yet. Closes the connection. */
+function attempt(port, text) {
+  return new Promise((resolve) => {
+    let reply;
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    socket.once('connect', () => socket.write(text));
+    socket.once('data', (data) => {
+      reply = { at: now(), data };
+      socket.destroy();
+    });
+    socket.once('error', () => {});
+    socket.once('close', () => resolve(reply));
+  });
+}
+
+/** The instant of the first reply. Tries again every millisecond as long as nobody listens. */
+export async function firstReply(port, text) {
+  const deadline = now() + deadlineMs;
+  for (;;) {
+    const reply = await attempt(port, text);
+    if (reply !== undefined && !reply.data.toString('latin1').startsWith('-LOADING')) return reply.at;
+    if (now() > deadline) throw new Error(`nobody answered on port ${port} within ${deadlineMs} ms`);
+    await sleep(1);
+  }
+}
+
+export const httpRequest = 'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n';
+
+/** Requests one after another, each on a connection of its own that both sides have closed. */
+export async function warm(port, text, requests) {
+  for (let i = 0; i < requests; i++)
+    if ((await attempt(port, text)) === undefined) throw new Error(`port ${port} does not answer`);
+  await sleep(300);
+}
+
+/** Proportional set size, bytes. */
+export function pss(pid) {
+  const match = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
+  return Number(match?.[1] ?? Number.NaN) * 1024;
+}
+
+/** Starts a program in a session of its own with its output to a file or nowhere, as a service manager would. */
+export function startBare(words, options = {}) {
+  const child = spawn(words[0], words.slice(1), { stdio: 'ignore', detached: true, ...options });
+  child.once('error', (error) => {
+    throw error;
+  });
+  return child;
+}
+
+export async function end(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}
+
+/** Standard output of a program that must succeed. */
+export async function outputOf(words, options = {}) {
+  const child = spawn(words[0], words.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const [code] = await once(child, 'close');
+  if (code !== 0) throw new Error(`${words.join(' ')} ended with ${code}: ${stderr}${stdout}`);
+  return stdout;
+}
