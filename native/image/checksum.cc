@@ -1,5 +1,5 @@
-// The only file that includes zstd's xxhash.h. XXH_INLINE_ALL makes every function of it static, so nothing clashes with another
-// copy of the library in the same process.
+// The only file that includes zstd's xxhash.h. XXH_INLINE_ALL makes every function of it static, so nothing clashes
+// with another copy of the library in the same process.
 #include "image/checksum.h"
 
 #define XXH_INLINE_ALL
@@ -23,9 +23,7 @@ void StreamingChecksum::update(std::span<const std::uint8_t> bytes) {
   if (!bytes.empty()) XXH64_update(state_of(state_), bytes.data(), bytes.size());
 }
 
-std::uint64_t StreamingChecksum::value() const {
-  return XXH64_digest(reinterpret_cast<const XXH64_state_t*>(state_));
-}
+std::uint64_t StreamingChecksum::value() const { return XXH64_digest(reinterpret_cast<const XXH64_state_t*>(state_)); }
 
 std::uint64_t checksum(std::span<const std::uint8_t> bytes) { return XXH64(bytes.data(), bytes.size(), 0); }
 

@@ -1,11 +1,11 @@
-// Encoder and decoder: visitors over `describe` (image/records.h) that turn a described struct into bytes and back. The visitors that
-// write for people are in image/json.cc, image/text.cc and image/document.h.
+// Encoder and decoder: visitors over `describe` (image/records.h) that turn a described struct into bytes and back. The
+// visitors that write for people are in image/json.cc, image/text.cc and image/document.h.
 //
-// Encoding of a value: integers and enums little-endian in their own size, bool as one byte 0 or 1, std::array as its elements,
-// strings, bytes and lists as a u32 count and their elements, described structs as their fields in order.
+// Encoding of a value: integers and enums little-endian in their own size, bool as one byte 0 or 1, std::array as its
+// elements, strings, bytes and lists as a u32 count and their elements, described structs as their fields in order.
 //
-// The decoder trusts nothing: it never reads outside its bytes, and before it makes room for a list it checks that the bytes left
-// can hold that many elements. The first thing wrong stops it; everything after that is left at its default.
+// The decoder trusts nothing: it never reads outside its bytes, and before it makes room for a list it checks that the
+// bytes left can hold that many elements. The first thing wrong stops it; everything after that is left at its default.
 #pragma once
 
 #include <array>

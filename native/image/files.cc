@@ -13,7 +13,8 @@ namespace stasis::image {
 
 namespace {
 
-// Far above what records need (some hundred bytes for a mapping, 28 for a run of pages); keeps a sparse file from filling memory.
+// Far above what records need (some hundred bytes for a mapping, 28 for a run of pages); keeps a sparse file from
+// filling memory.
 constexpr std::uint64_t kMaxImageBytes = 1ull << 30;
 constexpr std::size_t kReadBytes = 1 << 20;
 
@@ -26,7 +27,8 @@ Error damaged(std::string what, std::string path, std::uint64_t offset) {
 Result<UniqueFd> open_image_directory(const std::string& path) {
   auto directory = open_directory(path, "opening the image");
   if (!directory.ok() && directory.error().error == ENOTDIR) {
-    return Error::plain(ErrorKind::Damaged, "opening the image: not a Stasis image, which is a directory").with_path(path);
+    return Error::plain(ErrorKind::Damaged, "opening the image: not a Stasis image, which is a directory")
+        .with_path(path);
   }
   return directory;
 }
@@ -36,14 +38,17 @@ struct OpenedFile {
   FileStatus status;
 };
 
-// A regular file of the image. O_NONBLOCK keeps a FIFO of that name from blocking the open; it means nothing for regular files.
+// A regular file of the image. O_NONBLOCK keeps a FIFO of that name from blocking the open; it means nothing for
+// regular files.
 Result<OpenedFile> open_part(int directory, const std::string& name, const std::string& path) {
-  auto fd = open_file_at(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, "opening a file of the image");
+  auto fd =
+      open_file_at(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, "opening a file of the image");
   if (!fd.ok()) {
     Error error = std::move(fd).error().with_path(path);
     if (error.error == ENOENT || error.error == ELOOP || error.error == ENXIO) {
       error.kind = ErrorKind::Damaged;
-      error.doing = error.error == ENOENT ? "opening the image: a file is missing" : "opening the image: not a regular file";
+      error.doing =
+          error.error == ENOENT ? "opening the image: a file is missing" : "opening the image: not a regular file";
     }
     return error;
   }
@@ -57,7 +62,8 @@ Result<std::vector<std::uint8_t>> read_image_file(const std::string& directory_p
   const std::string path = directory_path + "/" + kImageFileName;
   auto directory = STASIS_TRY(open_image_directory(directory_path));
   auto file = STASIS_TRY(open_part(directory.get(), kImageFileName, path));
-  if (file.status.bytes > kMaxImageBytes) return damaged("reading the image: larger than any image", path, kMaxImageBytes);
+  if (file.status.bytes > kMaxImageBytes)
+    return damaged("reading the image: larger than any image", path, kMaxImageBytes);
   std::vector<std::uint8_t> bytes(std::min(file.status.bytes, limit));
   bytes.resize(STASIS_TRY(read_at(file.fd.get(), bytes, 0, path)));
   return bytes;
@@ -71,7 +77,8 @@ Result<T> with_image_path(Result<T> result, const std::string& directory_path) {
 
 Status check_size(const FileStatus& status, std::uint64_t expected, const std::string& path) {
   if (status.bytes == expected) return {};
-  return damaged("checking the image: the file has " + std::to_string(status.bytes) + " bytes in place of " + std::to_string(expected),
+  return damaged("checking the image: the file has " + std::to_string(status.bytes) + " bytes in place of " +
+                     std::to_string(expected),
                  path, std::min(status.bytes, expected));
 }
 
@@ -82,7 +89,8 @@ Result<std::uint64_t> hash_range(int fd, std::uint64_t offset, std::uint64_t byt
   while (bytes > 0) {
     const auto piece = std::span(buffer).first(std::min<std::uint64_t>(bytes, buffer.size()));
     const std::size_t count = STASIS_TRY(read_at(fd, piece, offset, path));
-    if (count < piece.size()) return damaged("checking the image: the file became shorter while it was read", path, offset + count);
+    if (count < piece.size())
+      return damaged("checking the image: the file became shorter while it was read", path, offset + count);
     checksum.update(piece);
     offset += count;
     bytes -= count;
@@ -96,7 +104,8 @@ Status check_chunks(int fd, const PageFile& record, const std::string& path) {
     const std::uint64_t offset = std::uint64_t{i} * record.chunk_bytes;
     const std::uint64_t bytes = std::min<std::uint64_t>(record.chunk_bytes, record.file_bytes - offset);
     if (STASIS_TRY(hash_range(fd, offset, bytes, buffer, path)) != record.chunk_checksums[i]) {
-      return damaged("checking the image: the checksum of " + std::to_string(bytes) + " bytes of pages does not match", path, offset);
+      return damaged("checking the image: the checksum of " + std::to_string(bytes) + " bytes of pages does not match",
+                     path, offset);
     }
   }
   return {};

@@ -1,16 +1,18 @@
 // Images as files: opening and verifying an image's directory, writing page files, committing.
 //
-// Reading. open_image reads image.stasis, decodes and validates it, opens `runtime` and every page file (never through a symbolic
-// link), compares sizes and checksums and keeps the descriptors, so that what was verified is what will be mapped. Nothing in the
-// image's directory is ever written.
+// Reading. open_image reads image.stasis, decodes and validates it, opens `runtime` and every page file (never through
+// a symbolic link), compares sizes and checksums and keeps the descriptors, so that what was verified is what will be
+// mapped. Nothing in the image's directory is ever written.
 //
-// Stamps. Hashing a page file costs far more than mapping it. Whoever computed its checksums, the checkpoint that wrote it or a
-// verification that read it, leaves a stamp `DEVICE-INODE` in a directory of the user's own (docs/adr/0005): size, modification time,
-// change time, checksum of the records. A file with a matching stamp is not read again. A stamp is left only once the clock that
-// file systems take their times from has moved past the change time: a write in the same tick would not show in it.
+// Stamps. Hashing a page file costs far more than mapping it. Whoever computed its checksums, the checkpoint that wrote
+// it or a verification that read it, leaves a stamp `DEVICE-INODE` in a directory of the user's own (docs/adr/0005):
+// size, modification time, change time, checksum of the records. A file with a matching stamp is not read again. A
+// stamp is left only once the clock that file systems take their times from has moved past the change time: a write in
+// the same tick would not show in it.
 //
-// Writing. The checkpoint makes a partial directory, adds page files (PageFileWriter) and the runtime (add_runtime), then
-// commit_image writes image.stasis, syncs everything and renames the directory into place without replacing anything.
+// Writing. The checkpoint makes a partial directory, adds page files (PageFileWriter) and the runtime (add_runtime),
+// then commit_image writes image.stasis, syncs everything and renames the directory into place without replacing
+// anything.
 #pragma once
 
 #include <cstdint>
@@ -36,9 +38,9 @@ struct OpenedPageFile {
 
 struct OpenedImage {
   Image image;
-  std::string path;                       // of the directory, as given
+  std::string path;                        // of the directory, as given
   std::vector<OpenedPageFile> page_files;  // as image.page_files
-  UniqueFd runtime;                       // `runtime`, verified
+  UniqueFd runtime;                        // `runtime`, verified
 };
 
 enum class Verification {
@@ -51,8 +53,8 @@ struct OpenOptions {
   Verification verification = Verification::Stamped;
 };
 
-// The image in directory `path`. NotFound if there is no such directory; Damaged, with path and offset, for an image that is
-// incomplete, altered or foreign; Incompatible as decode() says.
+// The image in directory `path`. NotFound if there is no such directory; Damaged, with path and offset, for an image
+// that is incomplete, altered or foreign; Incompatible as decode() says.
 Result<OpenedImage> open_image(const std::string& path, const OpenOptions& options);
 
 // image.stasis alone, decoded but neither validated nor compared with the other files: for the inspector.
@@ -60,8 +62,8 @@ Result<Image> read_records(const std::string& path);
 // The header alone.
 Result<Header> read_header(const std::string& path);
 
-// Leaves the stamp of a page file whose checksums are known to hold. Best effort: an error, or a file that changed in this very
-// tick, leaves no stamp.
+// Leaves the stamp of a page file whose checksums are known to hold. Best effort: an error, or a file that changed in
+// this very tick, leaves no stamp.
 void leave_stamp(const std::string& stamp_directory, const FileStatus& status, std::uint64_t records_checksum);
 bool has_stamp(const std::string& stamp_directory, const FileStatus& status, std::uint64_t records_checksum);
 
@@ -96,8 +98,9 @@ class PageFileWriter {
 // Copies the runtime's file at `source` to `runtime` in the directory, synced, and fills file_bytes and file_checksum.
 Status add_runtime(int directory, const std::string& source, Runtime& runtime);
 
-// Writes image.stasis into the partial directory, syncs it and the directory, renames `partial` to `final`. Busy if something has the
-// final name already. On an error the partial directory stays for the caller to remove. Returns the header as written.
+// Writes image.stasis into the partial directory, syncs it and the directory, renames `partial` to `final`. Busy if
+// something has the final name already. On an error the partial directory stays for the caller to remove. Returns the
+// header as written.
 Result<Header> commit_image(const Image& image, const std::string& partial, const std::string& final_path);
 
 }  // namespace stasis::image

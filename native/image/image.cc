@@ -5,21 +5,18 @@
 #include <cstring>
 
 #include "image/codec.h"
+#include "image/frame.h"
 #include "image/record_list.h"
 
 namespace stasis::image {
 
 namespace {
 
-constexpr char kMagic[8] = {'S', 'T', 'A', 'S', 'I', 'S', 'I', 'M'};
 constexpr std::size_t kChecksumAt = kHeaderBytes - 8;
 constexpr std::uint32_t kArchitecture = 62;
-constexpr std::size_t kFrameBytes = 32;
-constexpr std::size_t kFrameNameBytes = 16;
-constexpr std::size_t kAlignment = 8;
 constexpr char kNewerVersion[] = "use the version of Stasis that made the image, or a newer one";
 
-std::size_t padding_of(std::uint64_t bytes) { return (kAlignment - bytes % kAlignment) % kAlignment; }
+std::size_t padding_of(std::uint64_t bytes) { return (kRecordAlignment - bytes % kRecordAlignment) % kRecordAlignment; }
 
 // A name out of a hostile file, fit for a terminal.
 std::string printable(std::string text) {
@@ -30,20 +27,6 @@ std::string printable(std::string text) {
 Error damaged(std::string what, std::size_t offset) {
   return Error::plain(ErrorKind::Damaged, std::move(what)).with_offset(static_cast<std::int64_t>(offset));
 }
-
-// What stands in front of a record's data.
-struct Frame {
-  std::uint32_t type = 0, flags = 0;
-  std::uint64_t data_bytes = 0;
-  std::string name;
-  template <class V, class F>
-  static void describe(V& v, F& f) {
-    v.field("type", f.type, "type of the record");
-    v.field("flags", f.flags, "flags of the record");
-    v.field("data_bytes", f.data_bytes, "length of the data");
-    v.text("name", f.name, kFrameNameBytes, "name of the type");
-  }
-};
 
 void write_frame(std::vector<std::uint8_t>& out, const Frame& frame, const std::vector<std::uint8_t>& data) {
   Encoder(out).write(frame);
@@ -65,7 +48,8 @@ class RecordReader {
 
   Status read() {
     while (!ended_) {
-      if (position_ == file_.size()) return damaged("reading the records: the image ends without an end record", position_);
+      if (position_ == file_.size())
+        return damaged("reading the records: the image ends without an end record", position_);
       STASIS_TRY(read_frame());
       STASIS_TRY(take_record());
       ++count_;
@@ -219,7 +203,8 @@ Result<Header> decode_header(std::span<const std::uint8_t> bytes) {
     return damaged("reading the image's header: not a Stasis image", 0);
   }
   if (bytes.size() < kHeaderBytes) return damaged("reading the image's header: truncated", bytes.size());
-  // The checksum covers the first 256 bytes in every version, so that a damaged version number is not taken for a newer format.
+  // The checksum covers the first 256 bytes in every version, so that a damaged version number is not taken for a newer
+  // format.
   std::uint64_t stored;
   std::memcpy(&stored, bytes.data() + kChecksumAt, sizeof stored);
   if (stored != checksum(bytes.first(kChecksumAt))) {
@@ -239,8 +224,9 @@ Result<Header> decode_header(std::span<const std::uint8_t> bytes) {
   Header::describe(decoder, header);
   STASIS_TRY(decoder.finish([] { return std::string("the image's header"); }));
   if (header.architecture != kArchitecture) {
-    return Error::plain(ErrorKind::Incompatible, "reading the image's header: the image was made for another architecture (ELF machine " +
-                                                     std::to_string(header.architecture) + ")");
+    return Error::plain(ErrorKind::Incompatible,
+                        "reading the image's header: the image was made for another architecture (ELF machine " +
+                            std::to_string(header.architecture) + ")");
   }
   return header;
 }
@@ -250,8 +236,8 @@ Result<Image> decode_unchecked(std::span<const std::uint8_t> bytes) {
   image.header = STASIS_TRY(decode_header(bytes));
   const Header& header = image.header;
   if (header.image_bytes > bytes.size()) {
-    return damaged("reading the image: truncated, " + std::to_string(bytes.size()) + " of " + std::to_string(header.image_bytes) +
-                       " bytes are there",
+    return damaged("reading the image: truncated, " + std::to_string(bytes.size()) + " of " +
+                       std::to_string(header.image_bytes) + " bytes are there",
                    bytes.size());
   }
   if (header.image_bytes < bytes.size()) return damaged("reading the image: bytes behind its end", header.image_bytes);

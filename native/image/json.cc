@@ -2,7 +2,7 @@
 //
 // The form of a value depends on its field, so that programs can rely on it:
 //  - integers up to 32 bits and truth values are JSON numbers, true and false;
-//  - fields described with hex() are strings "0x...";
+//  - 64-bit integers described with hex() are strings "0x...";
 //  - other 64-bit integers are numbers up to 2^53 - 1 and strings of decimal digits beyond: BigInt() takes them all;
 //  - bytes are a string of hex digits, lists are arrays, described structs are objects.
 #include "image/codec.h"
@@ -31,12 +31,16 @@ class JsonWriter {
     write_name(name);
     if constexpr (kIsList<T>) {
       write_list(value, [this](std::uint64_t element) { write_hex(element); });
-    } else {
+    } else if constexpr (sizeof(T) == sizeof(std::uint64_t)) {
       write_hex(value);
+    } else {
+      write_integer(value);
     }
   }
   void constant(const char*, std::uint32_t, const char*) {}
-  void text(const char* name, const std::string& value, std::size_t, const char* meaning) { field(name, value, meaning); }
+  void text(const char* name, const std::string& value, std::size_t, const char* meaning) {
+    field(name, value, meaning);
+  }
   void reserved(std::size_t) {}
 
  private:

@@ -11,7 +11,8 @@ namespace stasis::image {
 std::string hex_number(std::uint64_t value);  // "0x7f00"
 std::string hex_bytes(std::span<const std::uint8_t> bytes);
 
-// Quoted for JSON. Bytes that are no UTF-8 become \udcXX, a lone surrogate, as Python's surrogateescape has it: nothing is lost.
+// Quoted for JSON. Bytes that are no UTF-8 become \udcXX, a lone surrogate, as Python's surrogateescape has it: nothing
+// is lost.
 std::string json_string(std::string_view text);
 
 // Quoted for a terminal: control characters and bytes that are no UTF-8 become \xXX.

@@ -1,5 +1,6 @@
-// The one list of record types: which member of Image holds the records of each type. Encoder, decoder, inspector and the tables of
-// docs/image-format.md walk it, in this order; a new type of record is added here, in records.h and in Image.
+// The one list of record types: which member of Image holds the records of each type. Encoder, decoder, inspector and
+// the tables of docs/image-format.md walk it, in this order; a new type of record is added here, in records.h and in
+// Image.
 #pragma once
 
 #include <tuple>
@@ -31,11 +32,12 @@ struct Slot<kMember> {
   static const Member& of(const Image& image) { return image.*kMember; }
 };
 
-using RecordList = std::tuple<
-    Slot<&Image::runtime>, Slot<&Image::page_files>, Slot<&Image::process>, Slot<&Image::memory>, Slot<&Image::mappings>,
-    Slot<&Image::threads>, Slot<&Image::actions>, Slot<&Image::queued_signals>, Slot<&Image::itimers>, Slot<&Image::clock>,
-    Slot<&Image::open_files>, Slot<&Image::stdio>, Slot<&Image::pipes>, Slot<&Image::socket_pairs>, Slot<&Image::eventfds>,
-    Slot<&Image::timerfds>, Slot<&Image::epolls>, Slot<&Image::listening_sockets>>;
+using RecordList =
+    std::tuple<Slot<&Image::runtime>, Slot<&Image::page_files>, Slot<&Image::process>, Slot<&Image::memory>,
+               Slot<&Image::mappings>, Slot<&Image::threads>, Slot<&Image::actions>, Slot<&Image::queued_signals>,
+               Slot<&Image::itimers>, Slot<&Image::clock>, Slot<&Image::open_files>, Slot<&Image::stdio>,
+               Slot<&Image::pipes>, Slot<&Image::socket_pairs>, Slot<&Image::eventfds>, Slot<&Image::timerfds>,
+               Slot<&Image::epolls>, Slot<&Image::listening_sockets>>;
 
 // Calls function(slot) for each type of record.
 template <class Function>

@@ -220,14 +220,14 @@ struct Thread {
     v.hex("signal_mask", r.signal_mask, "blocked signals, bit signal-1");
     v.hex("altstack_address", r.altstack_address, "sigaltstack, address");
     v.field("altstack_bytes", r.altstack_bytes, "sigaltstack, bytes");
-    v.field("altstack_flags", r.altstack_flags, "SS_DISABLE 2, SS_AUTODISARM 0x80000000");
+    v.hex("altstack_flags", r.altstack_flags, "SS_DISABLE 2, SS_AUTODISARM 0x80000000");
     v.hex("clear_child_tid", r.clear_child_tid, "address cleared and woken at thread exit, 0 for none");
     v.field("tid_word", r.tid_word, "the word at clear_child_tid held the thread's id");
     v.hex("robust_list", r.robust_list, "head of the robust futex list, 0 for none");
     v.field("robust_list_bytes", r.robust_list_bytes, "its length argument");
     v.hex("rseq_address", r.rseq_address, "registered rseq area, 0 for none");
     v.field("rseq_bytes", r.rseq_bytes, "its length");
-    v.field("rseq_signature", r.rseq_signature, "its signature");
+    v.hex("rseq_signature", r.rseq_signature, "its signature");
   }
 };
 
@@ -302,7 +302,7 @@ struct OpenFile {
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("path", r.path, "absolute path");
-    v.field("flags", r.flags, "open(2) access mode and status flags");
+    v.hex("flags", r.flags, "open(2) access mode and status flags");
     v.field("position", r.position, "file offset, -1 where it has none");
     v.field("file_type", r.file_type, "S_IFMT bits of the mode: regular file, directory or character device");
     v.field("file_bytes", r.file_bytes, "size at the checkpoint, bytes");
@@ -331,8 +331,8 @@ struct Pipe {
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("readers", r.readers, "fds of the read end; may be empty (closed)");
     v.field("writers", r.writers, "fds of the write end; may be empty (closed)");
-    v.field("read_flags", r.read_flags, "status flags of the read end");
-    v.field("write_flags", r.write_flags, "status flags of the write end (O_DIRECT: packet mode)");
+    v.hex("read_flags", r.read_flags, "status flags of the read end");
+    v.hex("write_flags", r.write_flags, "status flags of the write end (O_DIRECT: packet mode)");
     v.field("capacity", r.capacity, "F_GETPIPE_SZ, bytes");
     v.field("data", r.data, "bytes in flight");
   }
@@ -348,8 +348,8 @@ struct SocketPair {
     v.field("first", r.first, "fds of one end");
     v.field("second", r.second, "fds of the other end; empty if closed");
     v.field("socket_type", r.socket_type, "SOCK_STREAM 1, SOCK_DGRAM 2, SOCK_SEQPACKET 5");
-    v.field("first_flags", r.first_flags, "status flags");
-    v.field("second_flags", r.second_flags, "status flags");
+    v.hex("first_flags", r.first_flags, "status flags");
+    v.hex("second_flags", r.second_flags, "status flags");
     v.field("to_first", r.to_first, "bytes queued for the first end (stream sockets)");
     v.field("to_second", r.to_second, "bytes queued for the second end (stream sockets)");
   }
@@ -366,7 +366,7 @@ struct Eventfd {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("count", r.count, "counter");
     v.field("semaphore", r.semaphore, "EFD_SEMAPHORE");
-    v.field("flags", r.flags, "status flags");
+    v.hex("flags", r.flags, "status flags");
   }
 };
 
@@ -380,7 +380,7 @@ struct Timerfd {
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("clock_id", r.clock_id, "clockid_t");
-    v.field("flags", r.flags, "status flags");
+    v.hex("flags", r.flags, "status flags");
     v.field("settime_flags", r.settime_flags, "TFD_TIMER_ABSTIME 1, TFD_TIMER_CANCEL_ON_SET 2");
     v.field("ticks", r.ticks, "expirations not read yet");
     v.field("interval_ns", r.interval_ns, "period, ns");
@@ -394,7 +394,7 @@ struct EpollTarget {
   std::uint64_t data = 0;
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("fd", r.fd, "registered fd number");
-    v.field("events", r.events, "event mask and flags");
+    v.hex("events", r.events, "event mask and flags");
     v.hex("data", r.data, "user data");
   }
 };
@@ -407,7 +407,7 @@ struct Epoll {
   std::vector<EpollTarget> targets;
   template <class V, class R> static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
-    v.field("flags", r.flags, "status flags");
+    v.hex("flags", r.flags, "status flags");
     v.field("targets", r.targets, "registrations");
   }
 };
@@ -424,7 +424,7 @@ struct ListeningSocket {
     v.field("family", r.family, "AF_UNIX 1, AF_INET 2, AF_INET6 10");
     v.field("socket_type", r.socket_type, "SOCK_STREAM 1, SOCK_SEQPACKET 5");
     v.field("protocol", r.protocol, "protocol number");
-    v.field("flags", r.flags, "status flags");
+    v.hex("flags", r.flags, "status flags");
     v.field("backlog", r.backlog, "listen(2) backlog");
     v.field("options", r.options, "bits: 1 reuse address, 2 reuse port, 4 v6 only, 8 keep alive, 16 no delay, 32 pass credentials, 64 unlink a stale path");
     v.field("address", r.address, "sockaddr bytes");

@@ -1,4 +1,5 @@
-// Stamps of verified page files: a line of text that must be equal, byte for byte, to the one that the file as it is now would get.
+// Stamps of verified page files: a line of text that must be equal, byte for byte, to the one that the file as it is
+// now would get.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -11,7 +12,9 @@ namespace stasis::image {
 
 namespace {
 
-std::string stamp_name(const FileStatus& status) { return std::to_string(status.device) + "-" + std::to_string(status.inode); }
+std::string stamp_name(const FileStatus& status) {
+  return std::to_string(status.device) + "-" + std::to_string(status.inode);
+}
 
 std::string stamp_text(const FileStatus& status, std::uint64_t records_checksum) {
   return "verified size=" + std::to_string(status.bytes) + " modified=" + std::to_string(status.modified_ns) +
@@ -31,7 +34,8 @@ bool has_stamp(const std::string& stamp_directory, const FileStatus& status, std
 }
 
 void leave_stamp(const std::string& stamp_directory, const FileStatus& status, std::uint64_t records_checksum) {
-  // A write in the tick of the last change would leave the file with the same times: such a file is verified again next time.
+  // A write in the tick of the last change would leave the file with the same times: such a file is verified again next
+  // time.
   if (file_clock_ns() <= status.changed_ns) return;
   ::mkdir(stamp_directory.c_str(), 0700);
   auto directory = open_directory(stamp_directory, "opening the directory of stamps");

@@ -1,5 +1,5 @@
-// The inspector's text: a heading for each record, then a line for each field. Lists stand one element to a line, long runs of bytes
-// are cut.
+// The inspector's text: a heading for each record, then a line for each field. Lists stand one element to a line, long
+// runs of bytes are cut.
 #include <algorithm>
 
 #include "image/codec.h"

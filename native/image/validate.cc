@@ -1,5 +1,5 @@
-// Semantic checks: what the plan for a restore, and the runtime that follows it blindly, take for granted. An image is hostile input
-// until it has passed.
+// Semantic checks: what the plan for a restore, and the runtime that follows it blindly, take for granted. An image is
+// hostile input until it has passed.
 #include "image/validate.h"
 
 #include "wire/descriptor.h"
@@ -22,7 +22,8 @@ namespace {
 
 Status check_process(const Image& image) {
   const Runtime& runtime = image.runtime;
-  if (runtime.build_id.empty() || !is_lowercase_hex(runtime.build_id)) return invalid("runtime", "the build id is not hex");
+  if (runtime.build_id.empty() || !is_lowercase_hex(runtime.build_id))
+    return invalid("runtime", "the build id is not hex");
   if (runtime.build_id != image.header.runtime_build_id) return invalid("runtime", "the build id is not the header's");
   if (runtime.vdso_address < wire::kWindowBase || runtime.vdso_address >= wire::kWindowEnd ||
       !is_page_aligned(runtime.vdso_address)) {
@@ -30,7 +31,8 @@ Status check_process(const Image& image) {
   }
   const Process& process = image.process;
   if (process.pid <= 0) return invalid("process", "no process id");
-  if (process.parent_pid < 0 || process.group_id < 0 || process.session_id < 0) return invalid("process", "a negative id");
+  if (process.parent_pid < 0 || process.group_id < 0 || process.session_id < 0)
+    return invalid("process", "a negative id");
   if (!is_absolute_path(process.exe_path)) return invalid("process", "exe_path is no absolute path");
   if (!is_absolute_path(process.cwd)) return invalid("process", "cwd is no absolute path");
   if (process.umask > 0777) return invalid("process", "no such umask");
@@ -38,7 +40,8 @@ Status check_process(const Image& image) {
   if (clock.monotonic_ns < 0 || clock.boottime_ns < 0) return invalid("clock", "a negative time");
   for (std::size_t i = 0; i < image.itimers.values.size(); ++i) {
     const std::int64_t value = image.itimers.values[i];
-    if (value < 0 || (i % 2 == 1 && value >= 1'000'000)) return invalid("itimers", "value " + std::to_string(i) + " is no time");
+    if (value < 0 || (i % 2 == 1 && value >= 1'000'000))
+      return invalid("itimers", "value " + std::to_string(i) + " is no time");
   }
   return {};
 }

@@ -1,5 +1,5 @@
-// Shared by the checks of validate(), one file per kind of state. Each check names the record, by its place among the records of its
-// type from 0, and what is wrong with it; the first finding ends the checks.
+// Shared by the checks of validate(), one file per kind of state. Each check names the record, by its place among the
+// records of its type from 0, and what is wrong with it; the first finding ends the checks.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,9 @@ Status validate_fds(const Image& image);      // everything behind a file descri
 Error invalid(const std::string& subject, const std::string& problem);
 
 // "mapping 3"
-inline std::string nth(const char* record, std::size_t index) { return std::string(record) + " " + std::to_string(index); }
+inline std::string nth(const char* record, std::size_t index) {
+  return std::string(record) + " " + std::to_string(index);
+}
 
 inline bool is_page_aligned(std::uint64_t value) { return value % wire::kPageBytes == 0; }
 inline bool is_user_address(std::uint64_t address) { return address < wire::kUserTop; }

@@ -86,7 +86,8 @@ Status check_record(const Eventfd& eventfd, Numbers& numbers, const std::string&
 Status check_record(const Timerfd& timerfd, Numbers& numbers, const std::string& subject) {
   STASIS_TRY(numbers.take_some(timerfd.numbers, subject));
   // timerfd_create(2): CLOCK_REALTIME 0, _MONOTONIC 1, _BOOTTIME 7, _REALTIME_ALARM 8, _BOOTTIME_ALARM 9.
-  if (timerfd.clock_id > 1 && (timerfd.clock_id < 7 || timerfd.clock_id > 9)) return invalid(subject, "no such clock for a timer");
+  if (timerfd.clock_id > 1 && (timerfd.clock_id < 7 || timerfd.clock_id > 9))
+    return invalid(subject, "no such clock for a timer");
   if (timerfd.settime_flags > 3) return invalid(subject, "undefined flags");
   if (timerfd.interval_ns < 0 || timerfd.remaining_ns < 0) return invalid(subject, "a negative time");
   return {};
@@ -98,12 +99,15 @@ Status check_record(const Epoll& epoll, Numbers& numbers, const std::string& sub
 
 Status check_record(const ListeningSocket& socket, Numbers& numbers, const std::string& subject) {
   STASIS_TRY(numbers.take_some(socket.numbers, subject));
-  if (socket.family != kUnix && socket.family != kInet && socket.family != kInet6) return invalid(subject, "no such address family");
-  if (socket.socket_type != kStream && socket.socket_type != kSequentialPacket) return invalid(subject, "no such type of socket");
+  if (socket.family != kUnix && socket.family != kInet && socket.family != kInet6)
+    return invalid(subject, "no such address family");
+  if (socket.socket_type != kStream && socket.socket_type != kSequentialPacket)
+    return invalid(subject, "no such type of socket");
   if (socket.options > kAllSocketOptions) return invalid(subject, "undefined options");
   if (socket.backlog > 0x7fff'ffff) return invalid(subject, "a negative backlog");
   std::uint16_t family = 0;
-  if (socket.address.size() < sizeof family || socket.address.size() > kMaxAddressBytes) return invalid(subject, "no socket address");
+  if (socket.address.size() < sizeof family || socket.address.size() > kMaxAddressBytes)
+    return invalid(subject, "no socket address");
   std::memcpy(&family, socket.address.data(), sizeof family);
   if (family != socket.family) return invalid(subject, "an address of another family");
   return {};

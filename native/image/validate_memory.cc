@@ -34,17 +34,20 @@ Status check_page_files(const Image& image) {
     const std::string subject = nth("page-file", i);
     if (!is_file_name(file.file_name)) return invalid(subject, "not a plain file name");
     if (!names.insert(file.file_name).second) return invalid(subject, "the file name is taken");
-    if (!is_page_aligned(file.file_bytes) || file.file_bytes > kMaxFileBytes) return invalid(subject, "a length of no whole pages");
-    if (file.chunk_bytes == 0 || !is_page_aligned(file.chunk_bytes)) return invalid(subject, "chunks of no whole pages");
+    if (!is_page_aligned(file.file_bytes) || file.file_bytes > kMaxFileBytes)
+      return invalid(subject, "a length of no whole pages");
+    if (file.chunk_bytes == 0 || !is_page_aligned(file.chunk_bytes))
+      return invalid(subject, "chunks of no whole pages");
     const std::uint64_t chunks = file.file_bytes / file.chunk_bytes + (file.file_bytes % file.chunk_bytes != 0);
-    if (file.chunk_checksums.size() != chunks) return invalid(subject, "the number of checksums does not fit the length");
+    if (file.chunk_checksums.size() != chunks)
+      return invalid(subject, "the number of checksums does not fit the length");
   }
   return {};
 }
 
 Status check_layout(const MemoryLayout& m) {
-  for (const std::uint64_t address : {m.start_code, m.end_code, m.start_data, m.end_data, m.start_brk, m.brk, m.start_stack,
-                                      m.arg_start, m.arg_end, m.env_start, m.env_end}) {
+  for (const std::uint64_t address : {m.start_code, m.end_code, m.start_data, m.end_data, m.start_brk, m.brk,
+                                      m.start_stack, m.arg_start, m.arg_end, m.env_start, m.env_end}) {
     if (address > wire::kUserTop) return invalid("memory", hex_number(address) + " is no address of a program");
   }
   if (m.start_code > m.end_code || m.start_data > m.end_data || m.start_brk > m.brk || m.arg_start > m.arg_end ||
@@ -68,7 +71,8 @@ Status check_runs(const Image& image, const Mapping& mapping) {
       const std::string place = ", run " + std::to_string(i) + " at " + hex_number(run.address);
       return invalid(name_of_mapping(image, mapping) + place, problem);
     };
-    if (run.length == 0 || !is_page_aligned(run.address) || !is_page_aligned(run.length) || !is_page_aligned(run.file_offset)) {
+    if (run.length == 0 || !is_page_aligned(run.address) || !is_page_aligned(run.length) ||
+        !is_page_aligned(run.file_offset)) {
       return wrong("not made of whole pages");
     }
     if (run.address < free_from) return wrong("starts before the mapping or inside the run before it");
@@ -77,7 +81,8 @@ Status check_runs(const Image& image, const Mapping& mapping) {
     }
     if (run.page_file >= image.page_files.size()) return wrong("there is no such page file");
     const std::uint64_t file_bytes = image.page_files[run.page_file].file_bytes;
-    if (run.length > file_bytes || run.file_offset > file_bytes - run.length) return wrong("reaches beyond the page file");
+    if (run.length > file_bytes || run.file_offset > file_bytes - run.length)
+      return wrong("reaches beyond the page file");
     free_from = run.address + run.length;
   }
   return {};

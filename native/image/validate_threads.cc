@@ -12,8 +12,8 @@ constexpr std::size_t kCommBytes = 15;  // of TASK_COMM_LEN 16 with its zero
 constexpr std::size_t kSiginfoBytes = 128;
 constexpr std::uint32_t kSigkill = 9, kSigstop = 19;
 
-// XSAVE area, standard format (Intel SDM vol. 1, 13.4): 512 bytes of legacy state with MXCSR at 24, then the header of 64 bytes:
-// XSTATE_BV, XCOMP_BV, zeros.
+// XSAVE area, standard format (Intel SDM vol. 1, 13.4): 512 bytes of legacy state with MXCSR at 24, then the header of
+// 64 bytes: XSTATE_BV, XCOMP_BV, zeros.
 constexpr std::size_t kXsaveLegacyBytes = 512;
 constexpr std::size_t kXsaveHeaderBytes = 64;
 constexpr std::size_t kXsaveMaxBytes = 64 * 1024;
@@ -27,7 +27,8 @@ std::uint64_t u64_at(const std::vector<std::uint8_t>& bytes, std::size_t offset)
   return value;
 }
 
-// XRSTOR faults on what is refused here, and a thread whose rt_sigreturn faults is killed with SIGSEGV after everything else went well.
+// XRSTOR faults on what is refused here, and a thread whose rt_sigreturn faults is killed with SIGSEGV after everything
+// else went well.
 Status check_xsave(const std::vector<std::uint8_t>& area, std::uint64_t xcr0, const std::string& subject) {
   if (area.size() < kXsaveLegacyBytes + kXsaveHeaderBytes || area.size() > kXsaveMaxBytes || area.size() % 8 != 0) {
     return invalid(subject, "no XSAVE area has " + std::to_string(area.size()) + " bytes");
@@ -36,7 +37,8 @@ Status check_xsave(const std::vector<std::uint8_t>& area, std::uint64_t xcr0, co
   std::memcpy(&mxcsr, area.data() + kMxcsrAt, sizeof mxcsr);
   if ((mxcsr & kMxcsrReserved) != 0) return invalid(subject, "reserved bits of MXCSR are set");
   const std::uint64_t present = u64_at(area, kXsaveLegacyBytes);
-  if ((present & ~(xcr0 | kLegacyStates)) != 0) return invalid(subject, "XSAVE states that the header's xcr0 does not have");
+  if ((present & ~(xcr0 | kLegacyStates)) != 0)
+    return invalid(subject, "XSAVE states that the header's xcr0 does not have");
   for (std::size_t at = kXsaveLegacyBytes + 8; at < kXsaveLegacyBytes + kXsaveHeaderBytes; at += 8) {
     if (u64_at(area, at) != 0) return invalid(subject, "the XSAVE header is not of the standard format");
   }
@@ -47,12 +49,15 @@ Status check_xsave(const std::vector<std::uint8_t>& area, std::uint64_t xcr0, co
 }
 
 Status check_thread(const Thread& thread, std::uint64_t xcr0, const std::string& subject) {
-  if (thread.name.size() > kCommBytes || thread.name.find('\0') != std::string::npos) return invalid(subject, "no possible name");
+  if (thread.name.size() > kCommBytes || thread.name.find('\0') != std::string::npos)
+    return invalid(subject, "no possible name");
   STASIS_TRY(check_xsave(thread.xsave, xcr0, subject));
   const GeneralRegisters& r = thread.registers;
   if (!is_user_address(r.rip)) return invalid(subject, "rip is no address of a program");
-  if (!is_user_address(r.fs_base) || !is_user_address(r.gs_base)) return invalid(subject, "a segment base outside user space");
-  for (const std::uint64_t address : {thread.altstack_address, thread.clear_child_tid, thread.robust_list, thread.rseq_address}) {
+  if (!is_user_address(r.fs_base) || !is_user_address(r.gs_base))
+    return invalid(subject, "a segment base outside user space");
+  for (const std::uint64_t address :
+       {thread.altstack_address, thread.clear_child_tid, thread.robust_list, thread.rseq_address}) {
     if (!is_user_address(address)) return invalid(subject, "an address outside user space");
   }
   if (thread.tid_word && thread.clear_child_tid == 0) return invalid(subject, "a tid word without an address");
@@ -67,8 +72,10 @@ Status check_signals(const Image& image, const std::set<std::int32_t>& tids) {
     if (!is_signal(action.signal) || action.signal == kSigkill || action.signal == kSigstop) {
       return invalid(subject, "signal " + std::to_string(action.signal) + " has no action");
     }
-    if (!seen.insert(action.signal).second) return invalid(subject, "a second action of signal " + std::to_string(action.signal));
-    if (!is_user_address(action.handler) || !is_user_address(action.restorer)) return invalid(subject, "a handler outside user space");
+    if (!seen.insert(action.signal).second)
+      return invalid(subject, "a second action of signal " + std::to_string(action.signal));
+    if (!is_user_address(action.handler) || !is_user_address(action.restorer))
+      return invalid(subject, "a handler outside user space");
   }
   for (std::size_t i = 0; i < image.queued_signals.size(); ++i) {
     const QueuedSignal& queued = image.queued_signals[i];

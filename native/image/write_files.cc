@@ -26,7 +26,8 @@ std::string parent_of(std::string path) {
 }  // namespace
 
 bool is_zero_page(const void* page) {
-  // The page equals itself moved by a word, and the word is zero. memcmp is vectorised and stops at the first difference.
+  // The page equals itself moved by a word, and the word is zero. memcmp is vectorised and stops at the first
+  // difference.
   const auto* bytes = static_cast<const char*>(page);
   std::uint64_t word;
   std::memcpy(&word, bytes, sizeof word);
@@ -67,7 +68,8 @@ Result<PageFile> PageFileWriter::finish() {
 
 Status add_runtime(int directory, const std::string& source, Runtime& runtime) {
   auto from = STASIS_TRY(open_file_at(AT_FDCWD, source, O_RDONLY, 0, "opening the runtime"));
-  auto to = STASIS_TRY(open_file_at(directory, kRuntimeFileName, O_WRONLY | kCreate, kPrivateProgram, "copying the runtime"));
+  auto to =
+      STASIS_TRY(open_file_at(directory, kRuntimeFileName, O_WRONLY | kCreate, kPrivateProgram, "copying the runtime"));
   std::vector<std::uint8_t> buffer(kCopyBytes);
   StreamingChecksum checksum;
   std::uint64_t offset = 0;
@@ -85,11 +87,13 @@ Status add_runtime(int directory, const std::string& source, Runtime& runtime) {
 }
 
 Result<Header> commit_image(const Image& image, const std::string& partial, const std::string& final_path) {
-  // What would be refused at the restore is refused now, while the application still runs. The fault is ours then, not the image's.
+  // What would be refused at the restore is refused now, while the application still runs. The fault is ours then, not
+  // the image's.
   if (auto status = validate(image); !status.ok()) return std::move(status.error()).with_kind(ErrorKind::Failed);
   const auto bytes = encode(image);
   auto directory = STASIS_TRY(open_directory(partial, "opening the partial image"));
-  auto file = STASIS_TRY(open_file_at(directory.get(), kImageFileName, O_WRONLY | kCreate, kPrivate, "creating the image"));
+  auto file =
+      STASIS_TRY(open_file_at(directory.get(), kImageFileName, O_WRONLY | kCreate, kPrivate, "creating the image"));
   STASIS_TRY(write_at(file.get(), bytes, 0, partial + "/" + kImageFileName));
   STASIS_TRY(sync_file(file.get(), partial + "/" + kImageFileName));
   STASIS_TRY(sync_file(directory.get(), partial));

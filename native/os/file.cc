@@ -113,8 +113,8 @@ Status rename_without_replacing(const std::string& from, const std::string& to) 
 
 Status replace_file_at(int directory, const std::string& name, std::span<const std::uint8_t> content, unsigned mode) {
   const std::string temporary = "." + name + "." + std::to_string(::getpid()) + "." + std::to_string(::gettid());
-  auto file =
-      STASIS_TRY(open_file_at(directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode, "creating a file"));
+  auto file = STASIS_TRY(
+      open_file_at(directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode, "creating a file"));
   auto written = write_at(file.get(), content, 0, temporary);
   if (written.ok() && ::renameat(directory, temporary.c_str(), directory, name.c_str()) == 0) return {};
   auto error = written.ok() ? error_of("renameat", "replacing a file", name) : written.error();

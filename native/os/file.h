@@ -1,5 +1,6 @@
-// Files and directories by descriptor: the calls that reading, writing and committing an image needs. Every descriptor is
-// close-on-exec, every transfer is restarted after EINTR and after a short count, and every error names the call and the path.
+// Files and directories by descriptor: the calls that reading, writing and committing an image needs. Every descriptor
+// is close-on-exec, every transfer is restarted after EINTR and after a short count, and every error names the call and
+// the path.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,8 @@ Result<UniqueFd> open_directory(const std::string& path, std::string doing);
 
 Result<FileStatus> status_of(int fd, const std::string& path);
 
-// Reads at `offset` until `into` is full or the file ends; the count read is less than asked only at the end of the file.
+// Reads at `offset` until `into` is full or the file ends; the count read is less than asked only at the end of the
+// file.
 Result<std::size_t> read_at(int fd, std::span<std::uint8_t> into, std::uint64_t offset, const std::string& path);
 
 // Writes all of `bytes` at `offset`. A full disk, an exhausted quota and a file size limit have a remedy in the error.

@@ -1,0 +1,140 @@
+// validate(): each check refuses what it is there for, and names it.
+#include <functional>
+
+#include "image/image.h"
+#include "test/check.h"
+#include "test/image_samples.h"
+#include "wire/layout.h"
+
+namespace stasis::test {
+
+namespace {
+
+using namespace image;
+
+struct Case {
+  const char* expected;  // part of the message
+  std::function<void(Image&)> damage;
+};
+
+void expect_refusals(const std::vector<Case>& cases) {
+  for (const Case& c : cases) {
+    Image image = sample("every-record").image;
+    c.damage(image);
+    const Status status = validate(image);
+    if (!check(!status.ok(), __FILE__, __LINE__, std::string("not refused: ") + c.expected)) continue;
+    const std::string message = status.error().message();
+    check(message.find(c.expected) != std::string::npos, __FILE__, __LINE__, message + "\n    expected " + c.expected);
+    CHECK(status.error().kind == ErrorKind::Damaged);
+  }
+}
+
+TEST(validate_accepts_the_samples) {
+  for (const Sample& s : samples()) CHECK(validate(s.image).ok());
+}
+
+TEST(validate_refuses_bad_page_files_and_runs) {
+  expect_refusals({
+      {"page-file 0: not a plain file name", [](Image& i) { i.page_files[0].file_name = "../etc/passwd"; }},
+      {"page-file 0: not a plain file name", [](Image& i) { i.page_files[0].file_name = ".."; }},
+      {"page-file 0: the file name is taken", [](Image& i) { i.page_files[0].file_name = "image.stasis"; }},
+      {"page-file 0: a length of no whole pages", [](Image& i) { i.page_files[0].file_bytes += 1; }},
+      {"page-file 0: chunks of no whole pages", [](Image& i) { i.page_files[0].chunk_bytes = 0; }},
+      {"page-file 0: the number of checksums", [](Image& i) { i.page_files[0].chunk_checksums.push_back(0); }},
+      {"mapping 1 at 0x1000000, run 0 at 0x1000000: not made of whole",
+       [](Image& i) { i.mappings[1].runs[0].length = 0; }},
+      {"run 1 at 0x1000000: starts before the mapping", [](Image& i) { i.mappings[1].runs[1].address = 0x1000000; }},
+      {"run 1 at 0x1021000: reaches beyond the mapping", [](Image& i) { i.mappings[1].runs[1].address = 0x1021000; }},
+      {"run 0 at 0x1000000: there is no such page file", [](Image& i) { i.mappings[1].runs[0].page_file = 1; }},
+      {"run 0 at 0x1000000: reaches beyond the page file",
+       [](Image& i) { i.mappings[1].runs[0].file_offset = 3 * 4096; }},
+      {"run 0 at 0x1000000: reaches beyond the page file",
+       [](Image& i) { i.mappings[1].runs[0].file_offset = ~0xfffull; }},
+  });
+}
+
+TEST(validate_refuses_bad_mappings) {
+  expect_refusals({
+      {"not a range of whole pages", [](Image& i) { i.mappings[0].length = 0; }},
+      {"not a range of whole pages", [](Image& i) { i.mappings[0].address += 1; }},
+      {"not a range of whole pages", [](Image& i) { i.mappings[3].length = ~0xfffull; }},
+      {"not a range of whole pages", [](Image& i) { i.mappings[3].address = wire::kUserTop; }},
+      {"not a range of whole pages", [](Image& i) { i.mappings[2].address = wire::kWindowEnd - 4096; }},
+      {"not a range of whole pages", [](Image& i) { i.mappings[2].address = wire::kWindowBase - 4096; }},
+      {"mapping 1 at 0x400000: not above the mapping before it", [](Image& i) { i.mappings[1].address = 0x400000; }},
+      {"mapping 0 at 0x400000: undefined bits", [](Image& i) { i.mappings[0].protection = 8; }},
+      {"mapping 0 at 0x400000: no absolute path", [](Image& i) { i.mappings[0].path = "server"; }},
+      {"mapping 0 at 0x400000: no absolute path", [](Image& i) { i.mappings[0].path = std::string("/a\0b", 4); }},
+      {"mapping 0 at 0x400000: no possible offset", [](Image& i) { i.mappings[0].file_offset = ~0xfffull; }},
+      {"mapping 0 at 0x400000: no such source", [](Image& i) { i.mappings[0].source = static_cast<MappingSource>(9); }},
+      {"mapping 1 at 0x1000000: anonymous memory with a path", [](Image& i) { i.mappings[1].path = "/x"; }},
+      {"stored pages of a shared file", [](Image& i) { i.mappings[2].runs = {{i.mappings[2].address, 4096, 0, 0}}; }},
+      {"memory: a range that ends before", [](Image& i) { i.memory.brk = 1; }},
+      {"memory: 0xffffffffffffffff is no address", [](Image& i) { i.memory.env_end = ~0ull; }},
+      {"memory: no auxiliary vector", [](Image& i) { i.memory.auxv.pop_back(); }},
+  });
+}
+
+TEST(validate_refuses_bad_threads_and_signals) {
+  expect_refusals({
+      {"threads: there is none", [](Image& i) { i.threads.clear(); }},
+      {"thread 0: not the main thread", [](Image& i) { i.threads[0].tid = 1; }},
+      {"thread 1 (4711): the id of an earlier thread", [](Image& i) { i.threads[1].tid = 4711; }},
+      {"no possible name", [](Image& i) { i.threads[1].name = "sixteen bytes it"; }},
+      {"no XSAVE area has 8 bytes", [](Image& i) { i.threads[1].xsave.resize(8); }},
+      {"reserved bits of MXCSR", [](Image& i) { i.threads[1].xsave[27] = 1; }},
+      {"XSAVE states that the header's xcr0", [](Image& i) { i.threads[1].xsave[512] = 15; }},
+      {"not of the standard format", [](Image& i) { i.threads[1].xsave[527] = 0x80; }},
+      {"no room for the states", [](Image& i) { i.threads[1].xsave.resize(576); }},
+      {"rip is no address", [](Image& i) { i.threads[1].registers.rip = ~0ull; }},
+      {"a segment base outside", [](Image& i) { i.threads[1].registers.fs_base = ~0ull; }},
+      {"an address outside user space", [](Image& i) { i.threads[1].robust_list = ~0ull; }},
+      {"a tid word without an address", [](Image& i) { i.threads[1].tid_word = true; }},
+      {"action 0: signal 9 has no action", [](Image& i) { i.actions[0].signal = 9; }},
+      {"action 1: a second action of signal 1", [](Image& i) { i.actions[1].signal = 1; }},
+      {"action 1: a handler outside", [](Image& i) { i.actions[1].handler = ~0ull; }},
+      {"queued-signal 1: there is no such thread", [](Image& i) { i.queued_signals[1].tid = 99; }},
+      {"queued-signal 1: the siginfo is of another", [](Image& i) { i.queued_signals[1].signal = 35; }},
+      {"queued-signal 0: the siginfo has not 128", [](Image& i) { i.queued_signals[0].info.resize(127); }},
+  });
+}
+
+TEST(validate_refuses_bad_descriptors) {
+  expect_refusals({
+      {"fd 4 belongs to another record", [](Image& i) { i.epolls[0].numbers[0].fd = 4; }},
+      {"there is no fd -1", [](Image& i) { i.stdio[0].numbers[0].fd = -1; }},
+      {"there is no fd 1048576", [](Image& i) { i.stdio[0].numbers[0].fd = 1 << 20; }},
+      {"stdio 0: no fd stands for it", [](Image& i) { i.stdio[0].numbers.clear(); }},
+      {"stdio 0: no such stream", [](Image& i) { i.stdio[0].stream = 3; }},
+      {"open-file 0: no absolute path", [](Image& i) { i.open_files[0].path.clear(); }},
+      {"open-file 0: a type of file", [](Image& i) { i.open_files[0].file_type = 0140000; }},
+      {"pipe 1: no fd stands for it", [](Image& i) { i.pipes[1].readers.clear(); }},
+      {"pipe 1: more bytes in flight", [](Image& i) { i.pipes[1].data.resize(4097); }},
+      {"socket-pair 0: queued bytes without", [](Image& i) { i.socket_pairs[0].socket_type = 2; }},
+      {"eventfd 0: the counter is too large", [](Image& i) { i.eventfds[0].count = ~0ull; }},
+      {"timerfd 0: no such clock", [](Image& i) { i.timerfds[0].clock_id = 4; }},
+      {"timerfd 0: a negative time", [](Image& i) { i.timerfds[0].remaining_ns = -1; }},
+      {"epoll 0: watches fd 99, which no record has", [](Image& i) { i.epolls[0].targets[0].fd = 99; }},
+      {"epoll 0: watches fd 14 twice, or itself", [](Image& i) { i.epolls[0].targets[0].fd = 14; }},
+      {"listening-socket 0: an address of another family", [](Image& i) { i.listening_sockets[0].family = 10; }},
+      {"listening-socket 0: no socket address", [](Image& i) { i.listening_sockets[0].address.resize(113); }},
+      {"listening-socket 0: undefined options", [](Image& i) { i.listening_sockets[0].options = 128; }},
+  });
+}
+
+TEST(validate_refuses_a_bad_process) {
+  expect_refusals({
+      {"runtime: the build id is not hex", [](Image& i) { i.runtime.build_id = "xyz!"; }},
+      {"runtime: the build id is not the header's", [](Image& i) { i.runtime.build_id = "00"; }},
+      {"runtime: the vdso page is not", [](Image& i) { i.runtime.vdso_address = 0x1000; }},
+      {"process: no process id", [](Image& i) { i.process.pid = 0; }},
+      {"process: exe_path is no absolute path", [](Image& i) { i.process.exe_path = "/" + std::string(4096, 'x'); }},
+      {"process: cwd is no absolute path", [](Image& i) { i.process.cwd = "."; }},
+      {"itimers: value 1 is no time", [](Image& i) { i.itimers.values[1] = 1'000'000; }},
+      {"clock: a negative time", [](Image& i) { i.clock.monotonic_ns = -1; }},
+  });
+}
+
+}  // namespace
+
+}  // namespace stasis::test
