@@ -63,6 +63,8 @@
       "native/test/unit/image_files_test.cc",
       "native/test/unit/image_present_test.cc",
       "native/test/unit/image_validate_test.cc",
+      "native/test/unit/restore_memory_test.cc",
+      "native/test/unit/restore_plan_test.cc",
       "native/test/unit_main.cc"
     ],
     "stasis_host_cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],
