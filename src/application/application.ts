@@ -197,7 +197,7 @@ function checkSignalNumber(signal: unknown): number {
     return signal;
   }
   if (typeof signal !== 'string') throw badType('signal', 'a signal name or number', signal);
-  const number = (constants.signals as Record<string, number | undefined>)[signal];
-  if (number === undefined) throw badValue('signal', `${JSON.stringify(signal)} is no signal of this system`);
+  const number = (constants.signals as Record<string, unknown>)[signal];
+  if (typeof number !== 'number') throw badValue('signal', `${JSON.stringify(signal)} is no signal of this system`);
   return number;
 }

@@ -20,10 +20,8 @@ export function parseDuration(text: string): number {
 export function parseSignal(text: string): number {
   if (/^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= 64) return Number(text);
   const name = text.toUpperCase();
-  const number = (constants.signals as Record<string, number | undefined>)[
-    name.startsWith('SIG') ? name : `SIG${name}`
-  ];
-  if (number === undefined)
+  const number = (constants.signals as Record<string, unknown>)[name.startsWith('SIG') ? name : `SIG${name}`];
+  if (typeof number !== 'number')
     throw new UsageError(`${JSON.stringify(text)} is no signal: give a name such as TERM or a number from 1 to 64`);
   return number;
 }
@@ -38,7 +36,7 @@ export function parseAssignment(text: string, inherited: NodeJS.ProcessEnv): [ke
   const equals = text.indexOf('=');
   const key = equals < 0 ? text : text.slice(0, equals);
   if (key === '' || /[\s\0]/.test(key)) throw new UsageError(`${JSON.stringify(text)} is no KEY=VALUE`);
-  const value = equals < 0 ? inherited[key] : text.slice(equals + 1);
+  const value = equals < 0 ? (Object.hasOwn(inherited, key) ? inherited[key] : undefined) : text.slice(equals + 1);
   if (value?.includes('\0')) throw new UsageError(`the value of ${key} contains a NUL character`);
   return [key, value];
 }

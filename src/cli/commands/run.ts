@@ -47,15 +47,15 @@ export function define(command: Command, run: ActionRunner): void {
 
 /** This process's variables, then the files', then --env's; later ones win. */
 function environment(options: Options): Record<string, string | undefined> {
-  const variables: Record<string, string | undefined> = { ...process.env };
+  const variables = new Map<string, string | undefined>(Object.entries(process.env));
   for (const file of options.envFile ?? []) {
-    for (const [key, value] of parseEnvFile(readText(file), file, process.env)) variables[key] = value;
+    for (const [key, value] of parseEnvFile(readText(file), file, process.env)) variables.set(key, value);
   }
   for (const text of options.env ?? []) {
     const [key, value] = parseAssignment(text, process.env);
-    variables[key] = value;
+    variables.set(key, value);
   }
-  return variables;
+  return Object.fromEntries(variables);
 }
 
 function readText(file: string): string {

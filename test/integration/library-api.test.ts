@@ -1,0 +1,242 @@
+// The library, used in this process on real programs.
+
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type ApplicationEvent, type RunOptions, Stasis, StasisError } from '../../src/index.js';
+import { TestHome } from '../support/home.js';
+import { compiledPrograms } from '../support/paths.js';
+import { isRunning } from '../support/processes.js';
+import { users } from '../support/users.js';
+import { until } from '../support/waiting.js';
+
+// This process is one user; the commands are tested as the other one too.
+const [user] = users as readonly [(typeof users)[number]];
+const sleeper = [join(compiledPrograms, 'sleeper')];
+const ticker = [process.execPath, '-e', 'let n = 0; setInterval(() => console.log(n++), 20)'];
+
+async function open(home: TestHome): Promise<{ stasis: Stasis; options: RunOptions }> {
+  return { stasis: await Stasis.open({ home: home.state }), options: { env: home.env } };
+}
+
+async function firstOutput(application: {
+  logs(options: { follow: boolean }): AsyncIterable<{ data: Buffer }>;
+}): Promise<string> {
+  for await (const { data } of application.logs({ follow: true })) return data.toString();
+  return '';
+}
+
+describe('an application', () => {
+  test('runs, is found, waited for and removed', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const application = await stasis.run(sleeper, { ...options, name: 'web' });
+    expect(application).toMatchObject({ name: 'web', command: sleeper, restoredFrom: null });
+    expect(isRunning(application.pid ?? 0)).toBe(true);
+    expect((await stasis.application('web')).id).toBe(application.id);
+    expect((await stasis.applications()).map(({ id }) => id)).toEqual([application.id]);
+    expect(await firstOutput(application)).toBe('listening\n');
+    await expect(application.remove()).rejects.toMatchObject({ code: 'ERR_STASIS_BUSY' });
+    const ending = application.wait({ timeout: 10_000 });
+    await application.kill('SIGUSR1');
+    expect(await ending).toMatchObject({ state: 'signaled', signalName: 'SIGUSR1', endedAt: expect.any(Date) });
+    expect(application.pid).toBeNull();
+    await expect(application.kill()).rejects.toMatchObject({ code: 'ERR_STASIS_FAILED' });
+    await expect(application.checkpoint()).rejects.toMatchObject({ code: 'ERR_STASIS_FAILED' });
+    await application.remove();
+    await expect(stasis.application('web')).rejects.toMatchObject({ code: 'ERR_STASIS_NOT_FOUND' });
+  });
+
+  test('lives as long as its scope', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    let pid = 0;
+    {
+      await using application = await stasis.run(sleeper, options);
+      pid = application.pid ?? 0;
+      expect(isRunning(pid)).toBe(true);
+    }
+    expect(isRunning(pid)).toBe(false);
+    expect(await stasis.applications()).toEqual([]);
+  });
+
+  test('writes where it is told', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const quiet = await stasis.run(['sh', '-c', 'echo out; echo err >&2'], {
+      ...options,
+      stdio: ['ignore', 'ignore', 'log'],
+    });
+    await quiet.wait({ timeout: 10_000 });
+    const chunks = [];
+    for await (const chunk of quiet.logs()) chunks.push({ ...chunk, data: chunk.data.toString() });
+    expect(chunks).toEqual([{ stream: 'stderr', data: 'err\n' }]);
+  });
+
+  test('that cannot be started leaves nothing behind', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    await expect(stasis.run(['./no-such-program'], { ...options, name: 'web' })).rejects.toMatchObject({
+      code: 'ERR_STASIS_NOT_FOUND',
+    });
+    await expect(stasis.run(['true'], { ...options, name: 'web', signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'ERR_STASIS_CANCELLED',
+    });
+    expect(await stasis.applications()).toEqual([]);
+    await (await stasis.run(['true'], { ...options, name: 'web' })).wait({ timeout: 10_000 });
+  });
+});
+
+describe('a snapshot', () => {
+  test('is restored any number of times', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const application = await stasis.run(ticker, { ...options, name: 'web' });
+    await firstOutput(application);
+    const snapshot = await application.checkpoint();
+    expect(snapshot).toMatchObject({
+      reference: 'web@1',
+      name: 'web',
+      number: 1,
+      statistics: { threads: expect.any(Number) },
+    });
+    expect(application.status()).toMatchObject({ state: 'checkpointed', snapshot: snapshot.path });
+    expect(snapshot.bytes).toBeGreaterThan(snapshot.statistics?.pageBytes ?? 0);
+    const first = await stasis.restore(snapshot);
+    const second = await stasis.restore('web@1', { name: 'second' });
+    expect(first).toMatchObject({ name: 'web', restoredFrom: snapshot.path });
+    expect(first.restoreTimings?.resumed).toBeGreaterThan(0);
+    for (const restored of [first, second]) expect(isRunning(restored.pid ?? 0)).toBe(true);
+    await expect(stasis.restore(snapshot)).rejects.toMatchObject({ code: 'ERR_STASIS_BUSY' });
+    const again = await second.checkpoint({ leaveRunning: true });
+    expect(second.status().state).toBe('running');
+    expect((await stasis.snapshots()).map(({ reference }) => reference)).toEqual(['second@1', 'web@1']);
+    await using third = await stasis.restore(again, { name: 'third' });
+    expect(await stasis.inspect(again)).toEqual(await again.inspect());
+    await again.verify();
+    expect(await again.header()).toBeTypeOf('object');
+    await again.remove();
+    expect(isRunning(third.pid ?? 0)).toBe(true);
+    await expect(stasis.snapshot('second@1')).rejects.toMatchObject({ code: 'ERR_STASIS_NOT_FOUND' });
+  });
+
+  test('that is cancelled or late leaves the application running and nothing else', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const application = await stasis.run([...sleeper, '300000000', '200'], { ...options, name: 'web' });
+    await firstOutput(application);
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const checkpoint = application.checkpoint({ signal: controller.signal });
+    setTimeout(() => controller.abort(reason), 20);
+    await expect(checkpoint).rejects.toMatchObject({ code: 'ERR_STASIS_CANCELLED', cause: reason });
+    await expect(application.checkpoint({ timeout: 1 })).rejects.toMatchObject({ code: 'ERR_STASIS_TIMEOUT' });
+    expect(application.status().state).toBe('running');
+    expect(home.snapshotEntries()).toEqual([]);
+    expect((await application.checkpoint()).reference).toBe('web@1');
+  });
+
+  test('is made by one at a time', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const application = await stasis.run([...sleeper, '100000000', '50'], { ...options, name: 'web' });
+    await firstOutput(application);
+    const outcomes = await Promise.allSettled([
+      application.checkpoint({ leaveRunning: true }),
+      application.checkpoint({ leaveRunning: true }),
+    ]);
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected').map(({ reason }) => reason.code);
+    expect(refused.every((code) => code === 'ERR_STASIS_BUSY')).toBe(true);
+    expect(home.snapshotEntries().length).toBe(2 - refused.length);
+  });
+});
+
+describe('waiting', () => {
+  test('ends with its deadline or its signal, and says what for', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const application = await stasis.run(sleeper, { ...options, name: 'web' });
+    await expect(application.wait({ timeout: 50 })).rejects.toMatchObject({
+      code: 'ERR_STASIS_TIMEOUT',
+      message: expect.stringContaining('waiting for web to end'),
+    });
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const waiting = application.wait({ signal: controller.signal });
+    controller.abort(reason);
+    await expect(waiting).rejects.toMatchObject({ code: 'ERR_STASIS_CANCELLED', cause: reason });
+    const followed = (async () => {
+      for await (const _ of application.logs({ follow: true, signal: AbortSignal.timeout(50) }));
+    })();
+    await expect(followed).rejects.toBeInstanceOf(StasisError);
+  });
+
+  test('events of any process', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    await stasis.run(['true'], { ...options, name: 'before' });
+    const seen: ApplicationEvent[] = [];
+    const controller = new AbortController();
+    const events = stasis.events({ signal: controller.signal });
+    const reading = (async () => {
+      for await (const event of events) if (event.application.name !== 'before') seen.push(event);
+    })();
+    const reached = (count: number) =>
+      until(`event ${count}`, () => seen.length >= count, { detail: () => JSON.stringify(seen) });
+    await home.run('web', ticker);
+    await reached(1);
+    await home.ok(['checkpoint', '--leave-running', 'web']);
+    await reached(2);
+    await home.ok(['checkpoint', 'web']);
+    await reached(3);
+    await home.ok(['restore', '--detach', 'web']);
+    await reached(4);
+    await home.ok(['kill', 'web']);
+    await reached(5);
+    controller.abort();
+    await expect(reading).rejects.toMatchObject({ code: 'ERR_STASIS_CANCELLED' });
+    const snapshot = (number: number): string => join(home.state, 'snapshots', `web@${number}`);
+    expect(seen).toMatchObject([
+      { type: 'started', application: { name: 'web' }, pid: expect.any(Number) },
+      { type: 'checkpointed', snapshot: snapshot(1), running: true },
+      { type: 'checkpointed', snapshot: snapshot(2), running: false },
+      { type: 'restored', snapshot: snapshot(2), pid: expect.any(Number) },
+      { type: 'exited', ending: { state: 'signaled', signalName: 'SIGTERM' } },
+    ]);
+  });
+});
+
+test('mistakes in arguments are TypeErrors and RangeErrors, and nothing happens', async () => {
+  await using home = TestHome.create(user);
+  const { stasis } = await open(home);
+  // biome-ignore lint/suspicious/noExplicitAny: wrong on purpose
+  const wrong = stasis as any;
+  const mistakes: Array<[() => Promise<unknown>, typeof TypeError | typeof RangeError]> = [
+    [() => wrong.run('true'), TypeError],
+    [() => wrong.run([]), TypeError],
+    [() => wrong.run(['']), RangeError],
+    [() => wrong.run(['true'], { name: 'No Name' }), RangeError],
+    [() => wrong.run(['true'], { name: 7 }), TypeError],
+    [() => wrong.run(['true'], { env: { A: 1 } }), TypeError],
+    [() => wrong.run(['true'], { stdio: 'pipe' }), TypeError],
+    [() => wrong.run(['true'], { stdio: ['log', 'log', 'log'] }), RangeError],
+    [() => wrong.run(['true'], { stdio: [0, 1] }), RangeError],
+    [() => wrong.run(['true'], { signal: {} }), TypeError],
+    [() => wrong.run(['true'], null), TypeError],
+    [() => wrong.checkpoint(7), TypeError],
+    [() => wrong.restore(undefined), TypeError],
+    [() => wrong.application(''), RangeError],
+    [() => Stasis.open({ home: 7 } as never), TypeError],
+  ];
+  for (const [call, type] of mistakes) {
+    const error = await call().catch((caught: unknown) => caught);
+    expect(error, String(call)).toBeInstanceOf(type);
+    expect((error as { code?: unknown }).code, String(call)).toMatch(/^ERR_INVALID_ARG_/);
+  }
+  expect(await stasis.applications()).toEqual([]);
+});
+
+test('check needs no application', async () => {
+  await using home = TestHome.create(user);
+  const { stasis } = await open(home);
+  expect(await stasis.check()).toMatchObject({ ready: true });
+});
