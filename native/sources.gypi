@@ -48,12 +48,19 @@
     ],
     "stasis_runtime_sources": [
       "native/arch/x86_64/restore.S",
+      "native/runtime/clock.cc",
       "native/runtime/image_table.cc",
       "native/runtime/mapping_query.cc",
       "native/runtime/memory.cc",
       "native/runtime/remap.cc",
-      "native/runtime/restore*.cc",
-      "native/runtime/clock.cc",
+      "native/runtime/restore.cc",
+      "native/runtime/restore_fds.cc",
+      "native/runtime/restore_memory.cc",
+      "native/runtime/restore_pipes.cc",
+      "native/runtime/restore_process.cc",
+      "native/runtime/restore_sockets.cc",
+      "native/runtime/restore_threads.cc",
+      "native/runtime/restore_timerfd.cc",
       "native/runtime/timed_calls.cc"
     ],
     "stasis_unit_test_sources": [
