@@ -126,9 +126,4 @@ function endOf(error: unknown, json: boolean): number {
   return reportError(error, json);
 }
 
-// A reader that goes away (`stasis logs web | head`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : 1);
-});
-
 process.exitCode = await main(process.argv.slice(2));

@@ -1,7 +1,11 @@
 // What commands print. Data goes to stdout, as text for people or as JSON with --json; progress and errors go to stderr, so that stdout
 // can be piped on. Colour only on a terminal and never with NO_COLOR.
+//
+// Rules of the place: process.stdout and process.stderr are not touched before there is something to print. Node makes a pipe non-blocking
+// when it opens the stream, and a foreground application inherits the very same pipe. For that reason terminals are told by isatty(3),
+// and no library for colours is used: they look at process.stdout when they are loaded.
 
-import pc from 'picocolors';
+import { isatty } from 'node:tty';
 import { isArgumentError } from '../arguments.js';
 import { StasisError } from '../errors.js';
 import { UsageError } from './values.js';
@@ -21,26 +25,53 @@ export function createOutput(json: boolean): Output {
     json,
     result(value, text) {
       write(
-        process.stdout,
+        'stdout',
         json ? `${JSON.stringify(value, plain)}\n` : text === '' || text.endsWith('\n') ? text : `${text}\n`,
       );
     },
     record(value) {
-      write(process.stdout, `${JSON.stringify(value, plain)}\n`);
+      write('stdout', `${JSON.stringify(value, plain)}\n`);
     },
     note(text) {
-      if (!json) write(process.stderr, `${colours(process.stderr).dim(text)}\n`);
+      if (!json) write('stderr', `${painter('stderr')('dim', text)}\n`);
     },
   };
 }
 
-export function colours(stream: NodeJS.WriteStream): ReturnType<typeof pc.createColors> {
+type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+const codes: Readonly<Record<Colour, readonly [on: number, off: number]>> = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  cyan: [36, 39],
+};
+
+type Stream = 'stdout' | 'stderr';
+
+/** Colours text, if the stream takes colours. */
+export function painter(stream: Stream): (colour: Colour, text: string) => string {
   const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
-  return pc.createColors(!NO_COLOR && (Boolean(FORCE_COLOR) || (stream.isTTY && TERM !== 'dumb')));
+  const coloured = !NO_COLOR && (Boolean(FORCE_COLOR) || (isatty(stream === 'stdout' ? 1 : 2) && TERM !== 'dumb'));
+  return (colour, text) => (coloured ? `\u001b[${codes[colour][0]}m${text}\u001b[${codes[colour][1]}m` : text);
 }
 
-function write(stream: NodeJS.WriteStream, text: string): void {
-  if (text !== '') stream.write(text);
+let watched = false;
+
+function write(stream: Stream, text: string): void {
+  if (text === '') return;
+  if (stream === 'stdout' && !watched) {
+    watched = true;
+    endWhenReaderGoes();
+  }
+  process[stream].write(text);
+}
+
+/** A reader that goes away (`stasis logs web | head`) is no error. To be called by whoever writes to process.stdout itself. */
+export function endWhenReaderGoes(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 }
 
 function plain(_key: string, value: unknown): unknown {
@@ -49,7 +80,7 @@ function plain(_key: string, value: unknown): unknown {
 
 /** Columns under a heading, two spaces apart; the last column is as wide as it is. Control characters are shown, not obeyed. */
 export function table(heading: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
-  const paint = colours(process.stdout);
+  const paint = painter('stdout');
   const cells = rows.map((row) => row.map(visible));
   const widths = heading.map((title, column) =>
     Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
@@ -59,7 +90,7 @@ export function table(heading: readonly string[], rows: ReadonlyArray<readonly s
       .map((cell, column) => (column === heading.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
       .join('  ')
       .trimEnd();
-  return [paint.bold(line(heading)), ...cells.map(line)].map((text) => `${text}\n`).join('');
+  return [paint('bold', line(heading)), ...cells.map(line)].map((text) => `${text}\n`).join('');
 }
 
 /** Text that others chose, made safe for a terminal. */
@@ -90,13 +121,13 @@ export function formatMs(ms: number): string {
 export function reportError(error: unknown, json: boolean): number {
   const told = explain(error);
   if (json) {
-    write(process.stderr, `${JSON.stringify({ error: told.plain }, plain)}\n`);
+    write('stderr', `${JSON.stringify({ error: told.plain }, plain)}\n`);
     return told.exitCode;
   }
-  const paint = colours(process.stderr);
-  write(process.stderr, `${paint.red('stasis:')} ${visible(told.message)}\n`);
-  for (const detail of told.details) write(process.stderr, `  ${paint.red('-')} ${visible(detail)}\n`);
-  if (told.remedy !== undefined) write(process.stderr, `  ${paint.cyan('>')} ${visible(told.remedy)}\n`);
+  const paint = painter('stderr');
+  write('stderr', `${paint('red', 'stasis:')} ${visible(told.message)}\n`);
+  for (const detail of told.details) write('stderr', `  ${paint('red', '-')} ${visible(detail)}\n`);
+  if (told.remedy !== undefined) write('stderr', `  ${paint('cyan', '>')} ${visible(told.remedy)}\n`);
   return told.exitCode;
 }
 

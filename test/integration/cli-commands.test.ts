@@ -63,6 +63,15 @@ describe.each(users)('as $name', (user) => {
     });
   });
 
+  test('a foreground program gets its pipes as they are: blocking, and no other descriptor', async () => {
+    await using home = TestHome.create(user);
+    const words = ['sh', '-c', 'cat /proc/self/fdinfo/[012] | grep flags; ls /proc/self/fd | tr "\\n" " "'];
+    // With NO_COLOR some libraries do not look at the streams, so it is taken away.
+    const env = { NO_COLOR: '' };
+    const bare = await home.execute(words, { env });
+    expect(await home.stasis(['run', '--', ...words], { env })).toEqual(bare);
+  });
+
   test('wait gives what the program gave', async () => {
     await using home = TestHome.create(user);
     await home.run('seven', ['sh', '-c', 'exit 7']);

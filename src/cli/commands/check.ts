@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import type { HostReport } from '../../check/check.js';
 import { Stasis } from '../../stasis.js';
 import type { ActionRunner } from '../main.js';
-import { colours } from '../output.js';
+import { painter } from '../output.js';
 
 export function define(command: Command, run: ActionRunner): void {
   command.action(() =>
@@ -19,17 +19,17 @@ export function define(command: Command, run: ActionRunner): void {
 }
 
 function describe(report: HostReport): string {
-  const paint = colours(process.stdout);
+  const paint = painter('stdout');
   const width = Math.max(0, ...report.features.map(({ name }) => name.length));
   const lines = report.features.flatMap(({ name, available, required, usedFor, detail, remedy }) => {
-    const mark = available ? paint.green('yes') : required ? paint.red('NO ') : paint.yellow('no ');
+    const mark = available ? paint('green', 'yes') : required ? paint('red', 'NO ') : paint('yellow', 'no ');
     const line = `${mark}  ${name.padEnd(width)}  ${detail || usedFor}`;
     if (available) return [line];
     const indent = ' '.repeat(width + 7);
-    return [line, `${indent}used for: ${usedFor}`, ...(remedy === '' ? [] : [`${indent}${paint.cyan(remedy)}`])];
+    return [line, `${indent}used for: ${usedFor}`, ...(remedy === '' ? [] : [`${indent}${paint('cyan', remedy)}`])];
   });
   const verdict = report.ready
-    ? paint.green('This host can run, checkpoint and restore.')
-    : paint.red('This host lacks a required feature.');
+    ? paint('green', 'This host can run, checkpoint and restore.')
+    : paint('red', 'This host lacks a required feature.');
   return `${[...lines, verdict].join('\n')}\n`;
 }

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import type { LogChunk } from '../../application/logs.js';
 import { Stasis } from '../../stasis.js';
 import type { ActionRunner } from '../main.js';
-import type { Output } from '../output.js';
+import { endWhenReaderGoes, type Output } from '../output.js';
 import { parseCount } from '../values.js';
 
 interface Options {
@@ -31,6 +31,7 @@ export function define(command: Command, run: ActionRunner): void {
 }
 
 async function printBytes(chunks: AsyncIterable<LogChunk>): Promise<void> {
+  endWhenReaderGoes();
   for await (const { stream, data } of chunks) {
     const target = stream === 'stdout' ? process.stdout : process.stderr;
     // A slow reader slows the reading, so that a large log does not pile up in memory.
