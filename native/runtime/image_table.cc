@@ -76,7 +76,7 @@ i64 ImageTable::adopt(const wire::ImageRange* ranges, u64 count, u64 pages) {
   const u64 bytes = (table_bytes + pages / 8 + wire::kPageBytes) & ~(wire::kPageBytes - 1);
   if (bytes > wire::kImageTableMaxBytes) return -ENOMEM;
   const i64 mapped = raw_syscall(__NR_mmap, wire::kImageTableBase, bytes, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);  // reserved at start
   if (is_error(mapped)) return mapped;
   ranges_ = reinterpret_cast<wire::ImageRange*>(wire::kImageTableBase);
   bits_ = reinterpret_cast<u8*>(wire::kImageTableBase + table_bytes);

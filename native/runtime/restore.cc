@@ -25,7 +25,7 @@
 #include "runtime/text.h"
 #include "runtime/vdso.h"
 
-extern "C" [[noreturn]] void stasis_call_on_stack(void* stack_top, void (*function)());
+extern "C" [[noreturn]] void stasis_enter_on_stack(void* stack_top, void (*function)());
 
 namespace stasis::runtime {
 
@@ -137,7 +137,7 @@ void restore_process(u64* initial_stack, const Marker& marker) {
   g_marker = marker;  // its runtime_path points into a stack that is about to go; g_state has a copy
   g_marker.runtime_path = g_state.runtime_path;
   g_sysinfo_ehdr = auxiliary_value(initial_stack, AT_SYSINFO_EHDR);
-  stasis_call_on_stack(g_stack + sizeof g_stack, restore);
+  stasis_enter_on_stack(g_stack + sizeof g_stack, restore);
 }
 
 }  // namespace stasis::runtime

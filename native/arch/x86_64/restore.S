@@ -4,9 +4,9 @@
 
     .text
 
-// [[noreturn]] void stasis_call_on_stack(void* stack_top, void (*function)())
-    .globl stasis_call_on_stack
-stasis_call_on_stack:
+// [[noreturn]] void stasis_enter_on_stack(void* stack_top, void (*function)())
+    .globl stasis_enter_on_stack
+stasis_enter_on_stack:
     mov %rdi, %rsp
     and $-16, %rsp
     xor %ebp, %ebp
