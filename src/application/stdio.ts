@@ -52,29 +52,38 @@ export function openStdio(
   const close = (): void => {
     for (const fd of opened.splice(0)) closeSync(fd);
   };
-  const open = (stream: Stream, index: 0 | 1 | 2): number => {
-    if (typeof stream === 'number') return stream;
-    if (stream === 'inherit') return index;
+  const open = (index: 0 | 1 | 2): { fd: number; identity: StreamIdentity } => {
+    const stream = streams[index];
+    if (typeof stream === 'number') return { fd: stream, identity: identityOf(stream) };
+    if (stream === 'inherit') return { fd: index, identity: identityOf(index) };
     const fd =
-      stream === 'ignore'
-        ? openSync('/dev/null', index === 0 ? constants.O_RDONLY : constants.O_WRONLY)
-        : openLog(index === 1 ? 'stdoutLog' : 'stderrLog', paths, continued);
+      stream === 'ignore' ? openNull(index) : openLog(index === 1 ? 'stdoutLog' : 'stderrLog', paths, continued);
     opened.push(fd);
-    return fd;
+    return { fd, identity: identityOf(fd) };
   };
-  let index = 0;
+  const openNamed = (index: 0 | 1 | 2) => {
+    try {
+      return open(index);
+    } catch (error) {
+      throw fromSystemError(error, `opening ${streamNames[index]} of the application`);
+    }
+  };
   try {
-    const fds = [open(streams[0], 0), open(streams[1], 1), open(streams[2], 2)] as const;
-    const identify = (fd: number): StreamIdentity => {
-      index = fds.indexOf(fd);
-      return identityOf(fd);
+    const [input, output, errors] = [openNamed(0), openNamed(1), openNamed(2)];
+    return {
+      fds: [input.fd, output.fd, errors.fd],
+      identities: [input.identity, output.identity, errors.identity],
+      logged: streams.includes('log'),
+      close,
     };
-    const identities = [identify(fds[0]), identify(fds[1]), identify(fds[2])] as const;
-    return { fds, identities, logged: streams.includes('log'), close };
   } catch (error) {
     close();
-    throw fromSystemError(error, `opening ${streamNames[index] ?? 'a stream'} of the application`);
+    throw error;
   }
+}
+
+function openNull(index: 0 | 1 | 2): number {
+  return openSync('/dev/null', index === 0 ? constants.O_RDONLY : constants.O_WRONLY);
 }
 
 function openLog(

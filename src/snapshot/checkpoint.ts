@@ -17,7 +17,7 @@ import { claimPartial, cleanPartials } from '../store/partial.js';
 import { type ApplicationRecord, readRecord, writeRecord } from '../store/record.js';
 import { nextSnapshotPath, parseReference, type SnapshotLocation } from '../store/snapshots.js';
 import { readStatus } from '../store/status.js';
-import { throwIfAborted } from '../waiting.js';
+import { throwIfAborted, timedOut, type WaitOptions } from '../waiting.js';
 import { type CheckpointStatistics, Snapshot } from './snapshot.js';
 
 export interface CheckpointOptions {
@@ -31,6 +31,8 @@ export interface CheckpointOptions {
 }
 
 const defaultTimeoutMs = 600_000;
+/** Node fires a timer beyond this at once. */
+const maxTimerMs = 2 ** 31 - 1;
 /** From the image's commit to the keeper's word that the application has ended; its memory is freed meanwhile. */
 const endDeadlineMs = 30_000;
 
@@ -54,20 +56,19 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
     const claim = claimPartial(home, destination);
     let outcome: CheckpointOutcome;
     try {
-      outcome = await withToken(options.signal, what, (addon, token) =>
-        addon.checkpoint(
-          {
-            pid: status.pid,
-            startTime: status.startTime,
-            partial: claim.directory,
-            destination,
-            stamps: home.verified,
-            controlSocket: paths.controlSocket,
-            leaveRunning: options.leaveRunning ?? false,
-            timeoutMs: options.timeout ?? defaultTimeoutMs,
-          },
-          token,
-        ),
+      const request = {
+        pid: status.pid,
+        startTime: status.startTime,
+        partial: claim.directory,
+        destination,
+        stamps: home.verified,
+        controlSocket: paths.controlSocket,
+        leaveRunning: options.leaveRunning ?? false,
+        stdio: record.stdio,
+        timeoutMs: options.timeout ?? defaultTimeoutMs,
+      };
+      outcome = await withDeadline({ what, timeoutMs: request.timeoutMs, signal: options.signal }, (addon, token) =>
+        addon.checkpoint(request, token),
       );
     } finally {
       claim.release();
@@ -82,23 +83,28 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
   }
 }
 
-/** Runs an operation of the addon that the caller's signal stops. */
-async function withToken<T>(
-  signal: AbortSignal | undefined,
-  what: string,
+/** Runs an operation of the addon that the caller's signal or the deadline stops. */
+async function withDeadline<T>(
+  { what, timeoutMs, signal }: WaitOptions & { readonly timeoutMs: number },
   operation: (addon: Addon, token: CancelToken) => Promise<T>,
 ): Promise<T> {
   const token = callNativeNow((addon) => addon.cancelToken());
-  const onAbort = (): void => callNativeNow((addon) => addon.cancel(token));
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const cancel = (): void => callNativeNow((addon) => addon.cancel(token));
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    cancel();
+  }, Math.min(timeoutMs, maxTimerMs));
+  signal?.addEventListener('abort', cancel, { once: true });
   try {
     return await callNative((addon) => operation(addon, token));
   } catch (error) {
-    if (signal?.aborted && error instanceof StasisError && error.code === 'ERR_STASIS_CANCELLED')
-      throw cancelled(what, signal);
-    throw error;
+    if (!(error instanceof StasisError && error.code === 'ERR_STASIS_CANCELLED')) throw error;
+    if (signal?.aborted) throw cancelled(what, signal);
+    throw late ? timedOut(what, timeoutMs) : error;
   } finally {
-    signal?.removeEventListener('abort', onAbort);
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', cancel);
   }
 }
 
