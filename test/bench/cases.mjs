@@ -60,6 +60,7 @@ export async function makeCases(directory) {
       appendonly: 'no',
       dir: directory,
       dbfilename: 'bench.rdb',
+      rdbcompression: 'no',
       'enable-debug-command': 'yes',
     };
     return ['redis-server', ...Object.entries(options).flatMap(([key, value]) => [`--${key}`, String(value)])];
@@ -74,7 +75,7 @@ export async function makeCases(directory) {
     {
       name: 'python-200',
       title: 'python3, 200 MB',
-      words: ['/usr/bin/python3', join(programs, 'http.py'), String(python), '200'],
+      words: ['/usr/bin/python3', join(programs, 'threads_server.py'), String(python), '200'],
       ...http(python, 50),
     },
     {

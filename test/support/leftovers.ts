@@ -95,6 +95,10 @@ export default async function setup(): Promise<() => Promise<void>> {
     // Only processes of this very run: their environment has its marker.
     for (const { pid } of processes) process.kill(pid, 'SIGKILL');
     rmSync(root, { recursive: true, force: true });
-    if (left.length > 0) throw new Error(`the tests left behind:\n  ${left.join('\n  ')}`);
+    if (left.length > 0) {
+      // Vitest reports an error of a teardown but ends with success.
+      process.exitCode = 1;
+      throw new Error(`the tests left behind:\n  ${left.join('\n  ')}`);
+    }
   };
 }

@@ -1,4 +1,4 @@
-"""An HTTP server that counts its requests: python3 http.py PORT [MEGABYTES].
+"""An HTTP server that counts its requests: python3 threads_server.py PORT [MEGABYTES].
 
 Keeps MEGABYTES of bytearrays, a thread that ticks every 20 ms and one that waits on a condition. GET / answers
 {count, uptime, ticks, woken}; /check adds a digest over the memory.
