@@ -62,7 +62,7 @@ int exit_status_of(ErrorKind kind) {
   return 1;
 }
 
-void tell_success(int ready_fd, pid_t pid, u64 start, const wire::Report* restored, u64 origin_ns) {
+void tell_success(int ready_fd, pid_t pid, u64 start, const wire::Report* restored) {
   if (ready_fd < 0) return;
   char text[512];
   int length = snprintf(text, sizeof text, "ok keeper=%d pid=%d start=%lu", getpid(), pid, start);
@@ -73,7 +73,7 @@ void tell_success(int ready_fd, pid_t pid, u64 start, const wire::Report* restor
     const u64 times[] = {restored->started_ns, restored->mapped_ns, restored->fds_ns, restored->threads_ns, restored->resumed_ns};
     const char* format = " us=%lu";
     for (u64 time : times) {
-      add(format, time > origin_ns ? (time - origin_ns) / 1000 : 0);
+      add(format, time / 1000);
       format = ",%lu";
     }
     add(" calls=%lu", restored->map_calls);

@@ -19,9 +19,9 @@ struct Failure {
 Failure failure_of_errno(int error, const char* doing);
 Failure failure_of_kind(ErrorKind kind, const char* text);
 
-// `ok keeper=PID pid=PID start=TICKS us=STARTED,MAPPED,FDS,THREADS,RESUMED calls=N`, times in microseconds after `origin_ns`; `us` and
-// `calls` only after a restore. Closes the fd.
-void tell_success(int ready_fd, pid_t pid, u64 start, const wire::Report* restored, u64 origin_ns);
+// `ok keeper=PID pid=PID start=TICKS us=STARTED,MAPPED,FDS,THREADS,RESUMED calls=N`, times in microseconds of CLOCK_MONOTONIC, which the
+// reader has too; `us` and `calls` only after a restore. Closes the fd.
+void tell_success(int ready_fd, pid_t pid, u64 start, const wire::Report* restored);
 
 // Tells the failure on the ready fd, or on stderr if there is none, and returns the exit status.
 int tell_failure(int ready_fd, const Failure& failure);

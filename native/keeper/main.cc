@@ -55,7 +55,7 @@ class Keeper {
   void wait_for_events(int timeout_ms);
   void read_signals();
   void reap();
-  void let_go_of_stdio();
+  void let_go();
 
   const Options& options_;
   u64 origin_ns_ = 0;
@@ -131,8 +131,8 @@ bool Keeper::bring_up(Failure& failure) {
   }
   if (!application.finish_start(failure)) return false;
   status_file_.publish();
-  let_go_of_stdio();
-  tell_success(options_.ready_fd, status_.pid, status_.start, options_.is_restore() ? &application.report() : nullptr, origin_ns_);
+  let_go();
+  tell_success(options_.ready_fd, status_.pid, status_.start, options_.is_restore() ? &application.report() : nullptr);
   return true;
 }
 
@@ -146,8 +146,10 @@ int Keeper::fail(const Failure& failure) {
 }
 
 // A pipe that the application closes must end for its reader, also in the foreground: the keeper may not hold it open.
-void Keeper::let_go_of_stdio() {
+void Keeper::let_go() {
   for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null_, fd);
+  // Nor does it stand in the way of an unmount. That chdir to the root fails is not to be expected, and would not matter.
+  if (chdir("/") != 0) return;
   if (null_ > STDERR_FILENO) close(null_);
 }
 

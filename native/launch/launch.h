@@ -1,0 +1,45 @@
+// Starting an application: by a detached keeper, or by becoming the keeper.
+//
+// Detached: the keeper is spawned so that it is nobody's child here (spawn.h), says on a pipe how the start went, and lives on.
+// Foreground: this process executes the keeper in place of itself. What the process has changed for its own use is put back first, so
+// that the application finds what a shell would have given it: default signal actions, an empty mask,
+// blocking standard streams, the soft limit of open files, and no descriptor beside 0, 1 and 2.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "launch/ready_line.h"
+
+namespace stasis::launch {
+
+inline constexpr std::chrono::milliseconds kDefaultTimeout{30'000};
+
+// What both kinds of start, and a restore, tell the keeper.
+struct KeeperOptions {
+  std::string keeper;     // path of stasis-keeper, absolute
+  std::string runtime;    // path of the runtime, absolute
+  std::string directory;  // the application's, absolute
+  std::chrono::milliseconds timeout = kDefaultTimeout;  // until the application runs
+};
+
+struct LaunchOptions : KeeperOptions {
+  std::vector<std::string> command;      // looked up with resolve_program
+  std::vector<std::string> environment;  // NAME=value
+  std::string cwd;                       // absolute
+};
+
+// Returns when the program runs. On an error no process is left, and no status or socket in the directory.
+Result<Launched> launch(const LaunchOptions& options, const std::array<int, 3>& stdio);
+
+// Returns only on failure; the process is then as it was.
+Error become_keeper(const LaunchOptions& options);
+
+// The keeper for a plan (restore/start.h). `plan_fd` is the caller's.
+Result<Launched> launch_plan(const KeeperOptions& options, int plan_fd, const std::array<int, 3>& stdio);
+Error become_keeper_of_plan(const KeeperOptions& options, int plan_fd);
+
+}  // namespace stasis::launch
