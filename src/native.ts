@@ -51,9 +51,16 @@ export interface CancelToken {
 }
 declare const cancelTokenBrand: unique symbol;
 
-/** Where one of an application's three streams leads: a descriptor of this process, or a file, read for stdin and appended to for the
- * other two (created with mode 0600). */
-export type StdioTarget = number | string;
+/** Descriptors of this process that become the application's 0, 1 and 2. */
+export type StdioDescriptors = readonly [number, number, number];
+
+/** What a stream is, as fstat(2) tells; device and inode as decimal text, since they may exceed 2^53. */
+export interface StdioIdentity {
+  readonly dev: string;
+  readonly ino: string;
+  /** S_IFMT bits of the mode. */
+  readonly type: number;
+}
 
 export interface LaunchOptions {
   /** Path of stasis-keeper, absolute. */
@@ -68,7 +75,7 @@ export interface LaunchOptions {
   readonly env: readonly string[];
   /** Working directory, absolute. */
   readonly cwd: string;
-  readonly stdio: readonly [StdioTarget, StdioTarget, StdioTarget];
+  readonly stdio: StdioDescriptors;
   /** Until the program runs; 30000 if absent. */
   readonly timeoutMs?: number;
 }
@@ -82,7 +89,7 @@ export interface RestoreOptions {
   readonly image: string;
   /** `verified` of the state directory; page files with a matching stamp there are not read. */
   readonly stamps: string;
-  readonly stdio: readonly [StdioTarget, StdioTarget, StdioTarget];
+  readonly stdio: StdioDescriptors;
   /** Until the application goes on; 30000 if absent. */
   readonly timeoutMs?: number;
 }
@@ -127,7 +134,10 @@ export interface CheckpointOptions {
   readonly stamps: string;
   /** The application's control socket, told of the checkpoint before the application is ended. */
   readonly controlSocket: string;
+  /** The streams the application was started with: an image says of these that they are the restorer's to give. */
+  readonly stdio: readonly [StdioIdentity, StdioIdentity, StdioIdentity];
   readonly leaveRunning: boolean;
+  /** The caller's time for the whole, which it enforces with the token; here it bounds how long the threads may take to stop. */
   readonly timeoutMs: number;
 }
 

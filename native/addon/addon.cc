@@ -1,6 +1,7 @@
 // stasis.node: the native part of the library for JavaScript. Arguments in, promises out; no logic here.
 //
-// State belongs to the environment (AddonState), so the addon can be loaded in worker threads too. src/native.ts describes the functions.
+// State belongs to the environment (AddonState), so the addon can be loaded in worker threads too. src/native.ts
+// describes the functions.
 #include <napi.h>
 
 #include "addon/cancellation.h"

@@ -1,5 +1,6 @@
 #include "addon/arguments.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace stasis::addon {
@@ -56,7 +57,9 @@ Options::Options(const Napi::CallbackInfo& info, std::size_t index) : env_(info.
   }
 }
 
-void Options::complain(const char* name, const char* expected) const { complain_of(env_, std::string("options.") + name, expected); }
+void Options::complain(const char* name, const char* expected) const {
+  complain_of(env_, std::string("options.") + name, expected);
+}
 
 Napi::Value Options::value(const char* name) const {
   if (failed()) return {};
@@ -124,9 +127,9 @@ std::array<int, 3> Options::streams(const char* name) const {
 std::chrono::milliseconds Options::time(const char* name, std::chrono::milliseconds otherwise) const {
   if (!has(name)) return otherwise;
   std::int64_t given = integer(name);
-  // The keeper takes an int.
-  if (given < 1 || given > INT32_MAX) complain(name, "a time in milliseconds");
-  return std::chrono::milliseconds(given);
+  if (given < 1) complain(name, "a time in milliseconds");
+  // The keeper takes an int: 24 days.
+  return std::chrono::milliseconds(std::min<std::int64_t>(given, INT32_MAX));
 }
 
 }  // namespace stasis::addon

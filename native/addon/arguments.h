@@ -1,5 +1,5 @@
-// Reading arguments and options. The first value of a wrong type throws a TypeError that names it; afterwards every read gives an empty
-// value, and failed() says to return.
+// Reading arguments and options. The first value of a wrong type throws a TypeError that names it; afterwards every
+// read gives an empty value, and failed() says to return.
 #pragma once
 
 #include <napi.h>

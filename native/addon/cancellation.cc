@@ -42,7 +42,8 @@ void Cancellation::cancel() {
 
 std::shared_ptr<Cancellation> cancellation_of(Napi::Env env, const Napi::Value& token) {
   if (token.IsUndefined()) return std::make_shared<Cancellation>();
-  if (token.IsExternal() && token.As<Napi::External<Holder>>().CheckTypeTag(&kTag)) return *token.As<Napi::External<Holder>>().Data();
+  if (token.IsExternal() && token.As<Napi::External<Holder>>().CheckTypeTag(&kTag))
+    return *token.As<Napi::External<Holder>>().Data();
   Napi::TypeError::New(env, "token must be one that cancelToken() gave").ThrowAsJavaScriptException();
   return nullptr;
 }

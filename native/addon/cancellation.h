@@ -1,5 +1,5 @@
-// What stops an operation: a flag for work that looks at it now and then, and a descriptor for waits. Shared between the JavaScript
-// thread and the operation's own.
+// What stops an operation: a flag for work that looks at it now and then, and a descriptor for waits. Shared between
+// the JavaScript thread and the operation's own.
 #pragma once
 
 #include <napi.h>
@@ -25,7 +25,8 @@ class Cancellation {
   UniqueFd event_;
 };
 
-// The one behind a CancelToken of JavaScript, or a new one if the argument is undefined. Null, with a TypeError thrown, for anything else.
+// The one behind a CancelToken of JavaScript, or a new one if the argument is undefined. Null, with a TypeError thrown,
+// for anything else.
 std::shared_ptr<Cancellation> cancellation_of(Napi::Env env, const Napi::Value& token);
 
 void define_cancellation(Napi::Env env, Napi::Object exports);

@@ -1,5 +1,6 @@
 #include "checkpoint/checkpoint.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "addon/arguments.h"
@@ -55,6 +56,7 @@ checkpoint::Options checkpoint_options(const Options& options) {
   result.verified_directory = options.text("stamps");
   result.control_socket = options.text("controlSocket");
   result.leave_running = options.flag("leaveRunning", false);
+  result.stop_deadline = std::min(result.stop_deadline, options.time("timeoutMs", result.stop_deadline));
   result.stdio = identities(options);
   // The process executes its runtime, so this link leads to the file, also when its name is gone.
   result.runtime_path = "/proc/" + std::to_string(result.pid) + "/exe";

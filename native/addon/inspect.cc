@@ -32,7 +32,8 @@ Napi::Value inspect(const Napi::CallbackInfo& info) {
   std::string directory = arguments.text(0, "directory");
   Options options(info, 1);
   std::string format = options.text("format");
-  if (format != "json" && format != "text" && format != "header") options.complain("format", "'json', 'text' or 'header'");
+  if (format != "json" && format != "text" && format != "header")
+    options.complain("format", "'json', 'text' or 'header'");
   bool verify = options.flag("verify", false);
   if (options.failed()) return info.Env().Undefined();
   return run_on_pool(info.Env(), "stasis.inspect", [=]() -> Result<MakeValue> {
@@ -58,7 +59,8 @@ Napi::Value build_id(const Napi::CallbackInfo& info) {
   auto file = open_file_at(AT_FDCWD, path, O_RDONLY, 0, "reading a build id");
   if (!file.ok()) return throw_error(info.Env(), file.error());
   std::string id = build_id_of(file.value().get());
-  if (id.empty()) return throw_error(info.Env(), Error::plain(ErrorKind::Failed, "the file has no build id").with_path(path));
+  if (id.empty())
+    return throw_error(info.Env(), Error::plain(ErrorKind::Failed, "the file has no build id").with_path(path));
   return Napi::String::New(info.Env(), id);
 }
 

@@ -29,7 +29,8 @@ struct Settlement {
 
 class PoolWorker : public Napi::AsyncWorker {
  public:
-  PoolWorker(Napi::Env env, const char* name, Work work) : AsyncWorker(env, name), settlement_(env), work_(std::move(work)) {}
+  PoolWorker(Napi::Env env, const char* name, Work work)
+      : AsyncWorker(env, name), settlement_(env), work_(std::move(work)) {}
 
   Napi::Value promise() const { return settlement_.deferred.Promise(); }
   void Execute() override { settlement_.result.emplace(work_()); }
@@ -93,11 +94,13 @@ Napi::Value run_on_thread(Napi::Env env, const char* name, std::shared_ptr<Cance
   auto operation = std::make_unique<ThreadOperation>(env);
   Napi::Value promise = operation->settlement.deferred.Promise();
   operation->work = std::move(work);
-  napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, nullptr, nullptr,
-                                                       nullptr, settle_thread_operation, &operation->post);
+  napi_status status =
+      napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, nullptr, nullptr,
+                                      nullptr, settle_thread_operation, &operation->post);
   if (status != napi_ok) return throw_error(env, Error::plain(ErrorKind::Failed, "preparing a thread"));
   operation->thread = AddonState::of(env).add({pthread_t{}, std::move(cancellation)});
-  // The thread is not looked at before it posts to the event loop that runs this function, so the id is in place by then.
+  // The thread is not looked at before it posts to the event loop that runs this function, so the id is in place by
+  // then.
   int error = start_thread(operation->thread->id, operation.get());
   if (error != 0) {
     napi_release_threadsafe_function(operation->post, napi_tsfn_abort);

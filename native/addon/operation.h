@@ -1,9 +1,11 @@
 // Work off the JavaScript thread, as a promise.
 //
-// `Work` runs elsewhere and touches no JavaScript. What it returns, an error or a function that makes the value, is settled on the
-// JavaScript thread. Short work goes to libuv's pool; work that waits long, or must own its thread as ptrace does, gets a thread.
+// `Work` runs elsewhere and touches no JavaScript. What it returns, an error or a function that makes the value, is
+// settled on the JavaScript thread. Short work goes to libuv's pool; work that waits long, or must own its thread as
+// ptrace does, gets a thread.
 //
-// When an environment (the main one or a worker thread's) ends, its threads are cancelled and waited for (AddonState::stop).
+// When an environment (the main one or a worker thread's) ends, its threads are cancelled and waited for
+// (AddonState::stop).
 #pragma once
 
 #include <napi.h>
@@ -44,8 +46,8 @@ class AddonState {
   // Waits for the thread, which is about to end.
   void join(Handle thread);
 
-  // Cancels all threads and waits for them. Run as a cleanup hook: the functions by which threads post hold a reference to the
-  // environment, so its instance data outlives them and is too late a moment.
+  // Cancels all threads and waits for them. Run as a cleanup hook: the functions by which threads post hold a reference
+  // to the environment, so its instance data outlives them and is too late a moment.
   void stop();
   ~AddonState() { stop(); }
 

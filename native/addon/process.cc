@@ -23,7 +23,8 @@ struct Identity {
 };
 
 Identity identity(Arguments& arguments) {
-  return {static_cast<pid_t>(arguments.integer(0, "pid")), static_cast<std::uint64_t>(arguments.integer(1, "startTime"))};
+  return {static_cast<pid_t>(arguments.integer(0, "pid")),
+          static_cast<std::uint64_t>(arguments.integer(1, "startTime"))};
 }
 
 Error not_running(pid_t pid) { return Error::of_errno(ESRCH, "", "the process is not running").with_pid(pid); }
@@ -34,7 +35,8 @@ bool is_alive(const Identity& identity) {
          stat.value().state != 'X';
 }
 
-// The handle first, the comparison second: if the start time is right while the handle is held, the handle is of that process.
+// The handle first, the comparison second: if the start time is right while the handle is held, the handle is of that
+// process.
 Result<UniqueFd> open_identified(const Identity& identity) {
   UniqueFd process = STASIS_TRY(open_process(identity.pid));
   if (!is_alive(identity)) return not_running(identity.pid);
@@ -54,7 +56,8 @@ Result<bool> await_end(const Identity& identity, std::int64_t timeout_ms, const 
     if (ready < 0) return Error::of_errno("poll", "waiting for the end of a process").with_pid(identity.pid);
     if (entries[0].revents != 0) return true;
     if (ready == 0) return false;
-    return Error::plain(ErrorKind::Cancelled, "cancelled while waiting for the end of a process").with_pid(identity.pid);
+    return Error::plain(ErrorKind::Cancelled, "cancelled while waiting for the end of a process")
+        .with_pid(identity.pid);
   }
 }
 

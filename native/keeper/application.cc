@@ -19,7 +19,8 @@ namespace stasis::keeper {
 
 namespace {
 
-// How long a process that has closed the pipe without a word may take to die. It is past exit_files() in the kernel already.
+// How long a process that has closed the pipe without a word may take to die. It is past exit_files() in the kernel
+// already.
 constexpr int kDyingMs = 2000;
 
 struct ChildPlan {
@@ -30,8 +31,8 @@ struct ChildPlan {
 
 void keep_over_exec(int fd) { fcntl(fd, F_SETFD, 0); }
 
-// Runs in a vfork child: the memory is the keeper's, the descriptors and signal state are its own. Dispositions are left alone, since
-// the keeper installs no handler: what the caller ignored stays ignored and all else is default.
+// Runs in a vfork child: the memory is the keeper's, the descriptors and signal state are its own. Dispositions are
+// left alone, since the keeper installs no handler: what the caller ignored stays ignored and all else is default.
 [[noreturn]] void run_child(const ChildPlan& plan, int* error) {
   if (plan.options->mode == Mode::Detached) setsid();
   keep_over_exec(plan.report_fd);
@@ -48,7 +49,8 @@ void keep_over_exec(int fd) { fcntl(fd, F_SETFD, 0); }
 int format_marker(const Options& options, int report_fd, int done_fd, char* text, size_t capacity) {
   char mode[32] = "filter=1";
   if (options.is_restore()) snprintf(mode, sizeof mode, "restore=1;plan=%d", options.plan_fd);
-  int length = snprintf(text, capacity, "%s%s;report=%d;done=%d;rt=%s", wire::kMarkerPrefix, mode, report_fd, done_fd, options.runtime);
+  int length = snprintf(text, capacity, "%s%s;report=%d;done=%d;rt=%s", wire::kMarkerPrefix, mode, report_fd, done_fd,
+                        options.runtime);
   return length < static_cast<int>(capacity) ? length : -1;
 }
 
@@ -145,7 +147,8 @@ void Application::describe_death(Failure& failure) {
 void Application::abandon() {
   if (pid_ == 0) return;
   kill(pid_, SIGKILL);
-  // It ends at once unless it hangs in the kernel (a dead network file system); nothing can be done about that, so the wait is bounded.
+  // It ends at once unless it hangs in the kernel (a dead network file system); nothing can be done about that, so the
+  // wait is bounded.
   pollfd dying{pidfd_, POLLIN, 0};
   if (pidfd_ >= 0) poll(&dying, 1, kDyingMs);
   waitpid(pid_, nullptr, WNOHANG);

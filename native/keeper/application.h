@@ -1,8 +1,9 @@
-// The application's first process: started here by executing the runtime, watched until its program runs, ended here if that fails.
+// The application's first process: started here by executing the runtime, watched until its program runs, ended here if
+// that fails.
 //
-// The report page and the write end of the `done` pipe are the only descriptors it gets beside 0, 1 and 2 (and the plan of a restore).
-// The runtime marks the page and then closes both, so end-of-file on the pipe with a page marked Done is success; with anything else
-// the process is dead or dying.
+// The report page and the write end of the `done` pipe are the only descriptors it gets beside 0, 1 and 2 (and the plan
+// of a restore). The runtime marks the page and then closes both, so end-of-file on the pipe with a page marked Done is
+// success; with anything else the process is dead or dying.
 #pragma once
 
 #include <sys/types.h>

@@ -23,11 +23,21 @@ constexpr int kLinesPerTurn = 16;
 
 void format_answer(const ApplicationStatus& status, char* text, size_t capacity) {
   switch (status.state) {
-    case State::Starting: snprintf(text, capacity, "starting\n"); break;
-    case State::Running: snprintf(text, capacity, "running %d %lu\n", status.pid, status.start); break;
-    case State::Exited: snprintf(text, capacity, "exited %d\n", status.code); break;
-    case State::Signaled: snprintf(text, capacity, "signaled %d\n", status.signal); break;
-    case State::Checkpointed: snprintf(text, capacity, "checkpointed %s\n", status.snapshot); break;
+    case State::Starting:
+      snprintf(text, capacity, "starting\n");
+      break;
+    case State::Running:
+      snprintf(text, capacity, "running %d %lu\n", status.pid, status.start);
+      break;
+    case State::Exited:
+      snprintf(text, capacity, "exited %d\n", status.code);
+      break;
+    case State::Signaled:
+      snprintf(text, capacity, "signaled %d\n", status.signal);
+      break;
+    case State::Checkpointed:
+      snprintf(text, capacity, "checkpointed %s\n", status.snapshot);
+      break;
   }
 }
 
@@ -44,10 +54,12 @@ Request parse_request(const char* line) {
     request.verb = Verb::Status;
   } else if (strcmp(line, "wait") == 0) {
     request.verb = Verb::Wait;
-  } else if (const char* signal = rest_after("signal"); signal != nullptr && parse_number(signal, 0, SIGRTMAX, number)) {
+  } else if (const char* signal = rest_after("signal");
+             signal != nullptr && parse_number(signal, 0, SIGRTMAX, number)) {
     request.verb = Verb::Signal;
     request.number = static_cast<int>(number);
-  } else if (const char* path = rest_after("checkpointed"); path != nullptr && path[0] == '/' && strlen(path) < PATH_MAX) {
+  } else if (const char* path = rest_after("checkpointed");
+             path != nullptr && path[0] == '/' && strlen(path) < PATH_MAX) {
     request.verb = Verb::Checkpointed;
     request.path = path;
   }

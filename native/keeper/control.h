@@ -6,9 +6,9 @@
 //     checkpointed PATH   -> ok; while this connection stays open, a death by SIGKILL is recorded as `checkpointed`
 //     anything else       -> error 22 (EINVAL)
 //
-// Rules: nothing a client does may hold up the keeper or use up its memory. Every transfer is non-blocking; a client that does not read
-// its answers, or sends more than a line may hold, is dropped; when all places are taken, the connection that has been silent longest
-// gives way, those that wait or have announced a checkpoint last.
+// Rules: nothing a client does may hold up the keeper or use up its memory. Every transfer is non-blocking; a client
+// that does not read its answers, or sends more than a line may hold, is dropped; when all places are taken, the
+// connection that has been silent longest gives way, those that wait or have announced a checkpoint last.
 #pragma once
 
 #include <limits.h>
@@ -40,8 +40,8 @@ class ControlSocket {
   // What to poll for: at most kMaxClients + 1 entries. Returns their number.
   int fill(pollfd* entries) const;
 
-  // Handles what poll reported in the entries of fill(). `status` is what the application is doing now; `signal` sends a signal to it and
-  // returns 0 or errno.
+  // Handles what poll reported in the entries of fill(). `status` is what the application is doing now; `signal` sends
+  // a signal to it and returns 0 or errno.
   void handle(const pollfd* entries, int count, const ApplicationStatus& status, int (*signal)(int));
 
   // The path that an open connection has announced, or null.

@@ -15,7 +15,8 @@ bool is_from_runtime(const Failure& failure) {
 }
 
 void write_line(int fd, const char* text, int length) {
-  // The line is shorter than PIPE_BUF, so it is written whole or not at all; a reader that is gone is no reason to stop.
+  // The line is shorter than PIPE_BUF, so it is written whole or not at all; a reader that is gone is no reason to
+  // stop.
   ssize_t written = write(fd, text, static_cast<size_t>(length));
   (void)written;
 }
@@ -48,16 +49,26 @@ Failure failure_of_kind(ErrorKind kind, const char* text) {
 
 int exit_status_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::Failed: return 1;
-    case ErrorKind::Usage: return 2;
-    case ErrorKind::Unsupported: return 3;
-    case ErrorKind::Incompatible: return 4;
-    case ErrorKind::Damaged: return 5;
-    case ErrorKind::NotFound: return 6;
-    case ErrorKind::Busy: return 7;
-    case ErrorKind::Permission: return 8;
-    case ErrorKind::Timeout: return 9;
-    case ErrorKind::Cancelled: return 1;
+    case ErrorKind::Failed:
+      return 1;
+    case ErrorKind::Usage:
+      return 2;
+    case ErrorKind::Unsupported:
+      return 3;
+    case ErrorKind::Incompatible:
+      return 4;
+    case ErrorKind::Damaged:
+      return 5;
+    case ErrorKind::NotFound:
+      return 6;
+    case ErrorKind::Busy:
+      return 7;
+    case ErrorKind::Permission:
+      return 8;
+    case ErrorKind::Timeout:
+      return 9;
+    case ErrorKind::Cancelled:
+      return 1;
   }
   return 1;
 }
@@ -70,7 +81,8 @@ void tell_success(int ready_fd, pid_t pid, u64 start, const wire::Report* restor
     length += snprintf(text + length, sizeof text - static_cast<size_t>(length), format, value);
   };
   if (restored != nullptr) {
-    const u64 times[] = {restored->started_ns, restored->mapped_ns, restored->fds_ns, restored->threads_ns, restored->resumed_ns};
+    const u64 times[] = {restored->started_ns, restored->mapped_ns, restored->fds_ns, restored->threads_ns,
+                         restored->resumed_ns};
     const char* format = " us=%lu";
     for (u64 time : times) {
       add(format, time / 1000);
@@ -90,8 +102,9 @@ int tell_failure(int ready_fd, const Failure& failure) {
   char text[2048];
   int length = 0;
   if (ready_fd >= 0) {
-    length = snprintf(text, sizeof text, "error kind=%s errno=%d step=%u subject=%lu extent=%lu text=%s\n", name_of(failure.kind),
-                      report.error, is_from_runtime(failure) ? report.step : 0, report.subject, report.extent, report.text);
+    length = snprintf(text, sizeof text, "error kind=%s errno=%d step=%u subject=%lu extent=%lu text=%s\n",
+                      name_of(failure.kind), report.error, is_from_runtime(failure) ? report.step : 0, report.subject,
+                      report.extent, report.text);
     write_line(ready_fd, text, length);
     close(ready_fd);
     return exit_status_of(failure.kind);

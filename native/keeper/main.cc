@@ -1,12 +1,14 @@
-// stasis-keeper: the supervisor of one application. It starts the application's first process, tells the starter how that went, keeps the
-// status file, answers the control socket, reaps the application's orphans, and ends when the first process has ended.
+// stasis-keeper: the supervisor of one application. It starts the application's first process, tells the starter how
+// that went, keeps the status file, answers the control socket, reaps the application's orphans, and ends when the
+// first process has ended.
 //
-// One thread, one poll loop, no heap in the loop. Rules: the application never depends on the keeper's life (no parent-death signal, no
-// pipe of its output runs through here); once the application runs, the keeper holds none of the caller's descriptors; a start that
-// fails leaves no process, socket or status behind.
+// One thread, one poll loop, no heap in the loop. Rules: the application never depends on the keeper's life (no
+// parent-death signal, no pipe of its output runs through here); once the application runs, the keeper holds none of
+// the caller's descriptors; a start that fails leaves no process, socket or status behind.
 //
-// In the foreground the keeper stands in the place of the `stasis` command: same pid, same process group as the application. It stops
-// when the application stops, forwards what is sent to its pid, and ends as the application ended (signals.h, docs/adr/0003).
+// In the foreground the keeper stands in the place of the `stasis` command: same pid, same process group as the
+// application. It stops when the application stops, forwards what is sent to its pid, and ends as the application ended
+// (signals.h, docs/adr/0003).
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -86,7 +88,7 @@ bool Keeper::prepare(Failure& failure) {
   signals_ = open_signals();
   if (signals_ < 0) return failed("opening a signalfd");
   // Ignored, it would make the kernel reap children unseen; the other dispositions are the application's.
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = SIG_DFL;
   sigaction(SIGCHLD, &action, nullptr);
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return failed("becoming the reaper of orphans");
@@ -148,7 +150,8 @@ int Keeper::fail(const Failure& failure) {
 // A pipe that the application closes must end for its reader, also in the foreground: the keeper may not hold it open.
 void Keeper::let_go() {
   for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null_, fd);
-  // Nor does it stand in the way of an unmount. That chdir to the root fails is not to be expected, and would not matter.
+  // Nor does it stand in the way of an unmount. That chdir to the root fails is not to be expected, and would not
+  // matter.
   if (chdir("/") != 0) return;
   if (null_ > STDERR_FILENO) close(null_);
 }
@@ -175,7 +178,8 @@ void Keeper::read_signals() {
   ssize_t got = read(signals_, infos, sizeof infos);
   // Detached, the application is known by its own pid, and what is sent to a whole session or cgroup reaches both.
   if (options_.mode == Mode::Detached) return;
-  for (ssize_t at = 0; at < got / static_cast<ssize_t>(sizeof infos[0]); ++at) forward_signal(infos[at], application, witness_);
+  for (ssize_t at = 0; at < got / static_cast<ssize_t>(sizeof infos[0]); ++at)
+    forward_signal(infos[at], application, witness_);
 }
 
 void Keeper::reap() {

@@ -1,10 +1,11 @@
 // The keeper's arguments:
 //
-//     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--plan-fd N] [--deadline-ms N]
+//     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--plan-fd N]
+//     [--deadline-ms N]
 //                   -- [PROGRAM ARGV0 [ARG...]]
 //
-// PROGRAM is a path that needs no looking up; there is none with --plan-fd, which asks for a restore. They are written by launch/ and by
-// nobody else, so a mistake in them ends the keeper with one line.
+// PROGRAM is a path that needs no looking up; there is none with --plan-fd, which asks for a restore. They are written
+// by launch/ and by nobody else, so a mistake in them ends the keeper with one line.
 #pragma once
 
 namespace stasis::keeper {
@@ -15,10 +16,10 @@ struct Options {
   const char* directory = nullptr;  // of the application, absolute
   const char* runtime = nullptr;    // absolute
   Mode mode = Mode::Detached;
-  int ready_fd = -1;           // -1: failures go to stderr, success is silent
-  int plan_fd = -1;            // -1: launch
-  int deadline_ms = 30'000;    // until the application runs
-  char** program = nullptr;    // PROGRAM, ARGV0, ..., null
+  int ready_fd = -1;         // -1: failures go to stderr, success is silent
+  int plan_fd = -1;          // -1: launch
+  int deadline_ms = 30'000;  // until the application runs
+  char** program = nullptr;  // PROGRAM, ARGV0, ..., null
   bool is_restore() const { return plan_fd >= 0; }
 };
 

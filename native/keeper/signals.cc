@@ -92,7 +92,8 @@ void forward_signal(const signalfd_siginfo& info, const Application& application
 void stop_with(int signal) {
   u64 bit = 1UL << (signal - 1);
   kill(getpid(), signal);
-  // Pending and blocked until here, but for SIGSTOP. In an orphaned process group the kernel discards it, as it would the application's.
+  // Pending and blocked until here, but for SIGSTOP. In an orphaned process group the kernel discards it, as it would
+  // the application's.
   syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, sizeof bit);
   syscall(SYS_rt_sigprocmask, SIG_BLOCK, &bit, nullptr, sizeof bit);
 }
@@ -103,7 +104,7 @@ void die_by(int number) {
   setrlimit(RLIMIT_CORE, &none);
   prctl(PR_SET_DUMPABLE, 0);
   u64 bit = 1UL << (number - 1);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = SIG_DFL;
   sigaction(number, &action, nullptr);
   kill(getpid(), number);

@@ -16,11 +16,16 @@ constexpr char kNewFile[] = "status.new";
 
 const char* name_of(State state) {
   switch (state) {
-    case State::Starting: return "starting";
-    case State::Running: return "running";
-    case State::Exited: return "exited";
-    case State::Signaled: return "signaled";
-    case State::Checkpointed: return "checkpointed";
+    case State::Starting:
+      return "starting";
+    case State::Running:
+      return "running";
+    case State::Exited:
+      return "exited";
+    case State::Signaled:
+      return "signaled";
+    case State::Checkpointed:
+      return "checkpointed";
   }
   return "";
 }
@@ -49,8 +54,8 @@ bool StatusFile::prepare(const ApplicationStatus& status) {
   int length = format_status(status, text, sizeof text);
   int fd = openat(directory_, kNewFile, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return false;
-  // With its blocks allocated now, the rename over an older file need not make ext4 allocate and flush them (auto_da_alloc, ext4(5)).
-  // Best effort: not every file system can.
+  // With its blocks allocated now, the rename over an older file need not make ext4 allocate and flush them
+  // (auto_da_alloc, ext4(5)). Best effort: not every file system can.
   fallocate(fd, 0, 0, length);
   bool written = ::write(fd, text, static_cast<size_t>(length)) == length;
   close(fd);

@@ -1,5 +1,5 @@
-// The status file: what the application is doing, as `key=value` lines in `status` in its directory. Replaced by rename, so that a
-// reader sees one state whole.
+// The status file: what the application is doing, as `key=value` lines in `status` in its directory. Replaced by
+// rename, so that a reader sees one state whole.
 #pragma once
 
 #include <sys/types.h>
@@ -16,13 +16,14 @@ struct ApplicationStatus {
   u64 start = 0;  // field 22 of /proc/PID/stat
   pid_t keeper = 0;
   u64 keeper_start = 0;
-  int code = 0;              // Exited
-  int signal = 0;            // Signaled, Checkpointed
-  i64 ended_ms = 0;          // since the epoch; 0 while it runs
+  int code = 0;               // Exited
+  int signal = 0;             // Signaled, Checkpointed
+  i64 ended_ms = 0;           // since the epoch; 0 while it runs
   const char* snapshot = "";  // Checkpointed
 };
 
-// Writes the lines of `status`; `capacity` bytes are enough with a snapshot path of PATH_MAX and 512 more. Returns the length.
+// Writes the lines of `status`; `capacity` bytes are enough with a snapshot path of PATH_MAX and 512 more. Returns the
+// length.
 int format_status(const ApplicationStatus& status, char* text, int capacity);
 
 class StatusFile {
@@ -30,7 +31,8 @@ class StatusFile {
   // `directory` stays the caller's.
   explicit StatusFile(int directory) : directory_(directory) {}
 
-  // Writes the content beside the file; publish() puts it in place. Two steps, because the first can be done while the runtime works.
+  // Writes the content beside the file; publish() puts it in place. Two steps, because the first can be done while the
+  // runtime works.
   bool prepare(const ApplicationStatus& status);
   bool publish();
   bool write(const ApplicationStatus& status) { return prepare(status) && publish(); }

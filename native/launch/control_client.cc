@@ -25,7 +25,9 @@ Error no_keeper(int error, const std::string& path) {
 
 }  // namespace
 
-Error ControlClient::failed(const char* syscall, const char* doing) const { return Error::of_errno(syscall, doing).with_path(path_); }
+Error ControlClient::failed(const char* syscall, const char* doing) const {
+  return Error::of_errno(syscall, doing).with_path(path_);
+}
 
 Result<ControlClient> ControlClient::connect(const std::string& path, Deadline deadline) {
   const std::size_t slash = path.rfind('/');
@@ -56,7 +58,8 @@ Status ControlClient::wait_until(short events, Deadline deadline, int cancel_fd)
     int ready = poll(entries, 2, deadline.milliseconds_left());
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) return failed("poll", "waiting for the keeper");
-    if (entries[1].revents != 0) return Error::plain(ErrorKind::Cancelled, "cancelled while waiting for the keeper").with_path(path_);
+    if (entries[1].revents != 0)
+      return Error::plain(ErrorKind::Cancelled, "cancelled while waiting for the keeper").with_path(path_);
     if (ready == 0) return Error::plain(ErrorKind::Timeout, "the keeper did not answer in time").with_path(path_);
     return {};
   }
@@ -77,7 +80,8 @@ Result<std::string> ControlClient::request(const std::string& line, Deadline dea
       received_.erase(0, end + 1);
       return answer;
     }
-    if (received_.size() > kMaxAnswerBytes) return Error::plain(ErrorKind::Failed, "the keeper's answer has no end").with_path(path_);
+    if (received_.size() > kMaxAnswerBytes)
+      return Error::plain(ErrorKind::Failed, "the keeper's answer has no end").with_path(path_);
     STASIS_TRY(wait_until(POLLIN, deadline, cancel_fd));
     char buffer[4096];
     ssize_t got = recv(fd_.get(), buffer, sizeof buffer, 0);

@@ -9,14 +9,15 @@
 
 namespace stasis::launch {
 
-// One connection. What the keeper promises for "as long as this connection stays open" holds as long as this object lives.
+// One connection. What the keeper promises for "as long as this connection stays open" holds as long as this object
+// lives.
 class ControlClient {
  public:
   // The path may be longer than sockaddr_un holds. NotFound if no keeper listens there.
   static Result<ControlClient> connect(const std::string& path, Deadline deadline);
 
-  // Sends a line (without its newline) and gives the answer (likewise). `cancel_fd` ends the wait with Cancelled when it becomes readable;
-  // -1: none. Timeout when the deadline passes, Failed when the keeper ends without an answer.
+  // Sends a line (without its newline) and gives the answer (likewise). `cancel_fd` ends the wait with Cancelled when
+  // it becomes readable; -1: none. Timeout when the deadline passes, Failed when the keeper ends without an answer.
   Result<std::string> request(const std::string& line, Deadline deadline, int cancel_fd = -1);
 
   // The connection itself, non-blocking; this object is of no use afterwards.

@@ -20,8 +20,8 @@ namespace {
 
 constexpr unsigned kCloseRangeCloexec = 4;  // CLOSE_RANGE_CLOEXEC, kernel 5.11
 
-// Node sets O_NONBLOCK on pipes and sockets that it uses as standard streams. The flag belongs to the open file description, so the
-// application, and everybody who shares it, would see it.
+// Node sets O_NONBLOCK on pipes and sockets that it uses as standard streams. The flag belongs to the open file
+// description, so the application, and everybody who shares it, would see it.
 void make_streams_blocking() {
   for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     int flags = fcntl(fd, F_GETFL);
@@ -29,8 +29,8 @@ void make_streams_blocking() {
   }
 }
 
-// Node raises the soft limit of open files to the hard one at its start and keeps no note of what it was. The parent's is what this
-// process was given, unless the hard limit tells that they differ in origin.
+// Node raises the soft limit of open files to the hard one at its start and keeps no note of what it was. The parent's
+// is what this process was given, unless the hard limit tells that they differ in origin.
 void lower_fd_limit(rlimit& before) {
   if (getrlimit(RLIMIT_NOFILE, &before) != 0 || before.rlim_cur != before.rlim_max) return;
   auto limits = procfs::read_text(getppid(), "limits");

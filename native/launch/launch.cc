@@ -22,8 +22,9 @@ constexpr int kPlanFd = 4;
 constexpr std::chrono::milliseconds kKeeperGrace{5'000};
 
 std::vector<std::string> keeper_arguments(const KeeperOptions& options, const char* mode) {
-  return {options.keeper, "--directory", options.directory, "--runtime",     options.runtime,
-          "--mode",       mode,          "--deadline-ms",   std::to_string(options.timeout.count())};
+  return {options.keeper, "--directory",   options.directory,
+          "--runtime",    options.runtime, "--mode",
+          mode,           "--deadline-ms", std::to_string(options.timeout.count())};
 }
 
 void append_program(std::vector<std::string>& arguments, const ResolvedProgram& program) {
@@ -62,7 +63,7 @@ Result<Launched> launch_plan(const KeeperOptions& options, int plan_fd, const st
   keeper.arguments = keeper_arguments(options, "detached");
   keeper.arguments.insert(keeper.arguments.end(),
                           {"--ready-fd", std::to_string(kReadyFd), "--plan-fd", std::to_string(kPlanFd)});
-  keeper.cwd = "/";
+  keeper.cwd = std::string("/");
   keeper.stdio = stdio;
   return spawn_keeper(keeper, options, plan_fd);
 }

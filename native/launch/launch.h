@@ -1,9 +1,9 @@
 // Starting an application: by a detached keeper, or by becoming the keeper.
 //
-// Detached: the keeper is spawned so that it is nobody's child here (spawn.h), says on a pipe how the start went, and lives on.
-// Foreground: this process executes the keeper in place of itself. What the process has changed for its own use is put back first, so
-// that the application finds what a shell would have given it: default signal actions, an empty mask,
-// blocking standard streams, the soft limit of open files, and no descriptor beside 0, 1 and 2.
+// Detached: the keeper is spawned so that it is nobody's child here (spawn.h), says on a pipe how the start went, and
+// lives on. Foreground: this process executes the keeper in place of itself. What the process has changed for its own
+// use is put back first, so that the application finds what a shell would have given it: default signal actions, an
+// empty mask, blocking standard streams, the soft limit of open files, and no descriptor beside 0, 1 and 2.
 #pragma once
 
 #include <array>
@@ -20,9 +20,9 @@ inline constexpr std::chrono::milliseconds kDefaultTimeout{30'000};
 
 // What both kinds of start, and a restore, tell the keeper.
 struct KeeperOptions {
-  std::string keeper;     // path of stasis-keeper, absolute
-  std::string runtime;    // path of the runtime, absolute
-  std::string directory;  // the application's, absolute
+  std::string keeper;                                   // path of stasis-keeper, absolute
+  std::string runtime;                                  // path of the runtime, absolute
+  std::string directory;                                // the application's, absolute
   std::chrono::milliseconds timeout = kDefaultTimeout;  // until the application runs
 };
 

@@ -55,7 +55,8 @@ Error error_told(std::string_view line) {
 }
 
 void parse_times(std::string_view times, Launched& launched) {
-  for (std::uint64_t* time : {&launched.started_us, &launched.mapped_us, &launched.fds_us, &launched.threads_us, &launched.resumed_us}) {
+  for (std::uint64_t* time :
+       {&launched.started_us, &launched.mapped_us, &launched.fds_us, &launched.threads_us, &launched.resumed_us}) {
     std::size_t comma = times.find(',');
     parse_into(times.substr(0, comma), *time);
     if (comma == times.npos) return;
@@ -82,7 +83,8 @@ Result<Launched> await_ready(int fd, Deadline deadline) {
   for (;;) {
     pollfd entry{fd, POLLIN, 0};
     int ready = poll(&entry, 1, deadline.milliseconds_left());
-    if (ready == 0) return Error::plain(ErrorKind::Timeout, "the keeper did not say in time whether the application runs");
+    if (ready == 0)
+      return Error::plain(ErrorKind::Timeout, "the keeper did not say in time whether the application runs");
     if (ready < 0) {
       if (errno == EINTR) continue;
       return Error::of_errno("poll", "waiting for the keeper");
@@ -92,7 +94,8 @@ Result<Launched> await_ready(int fd, Deadline deadline) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Error::of_errno("read", "waiting for the keeper");
     line.append(buffer, static_cast<std::size_t>(got));
-    if (std::size_t end = line.find('\n'); end != line.npos) return parse_ready_line(std::string_view(line).substr(0, end));
+    if (std::size_t end = line.find('\n'); end != line.npos)
+      return parse_ready_line(std::string_view(line).substr(0, end));
     if (got == 0) return Error::plain(ErrorKind::Failed, "the keeper ended before the application ran");
   }
 }

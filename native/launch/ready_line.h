@@ -1,4 +1,5 @@
-// What the keeper says once on the ready fd: one line, `ok ...` or `error ...` (docs/architecture.md, Launch; keeper/failure.h).
+// What the keeper says once on the ready fd: one line, `ok ...` or `error ...` (docs/architecture.md, Launch;
+// keeper/failure.h).
 #pragma once
 
 #include <sys/types.h>

@@ -21,14 +21,22 @@ constexpr const char* kDefaultPath = "/bin:/usr/bin";
 
 std::string machine_name(unsigned machine) {
   switch (machine) {
-    case EM_386: return "i386";
-    case EM_X86_64: return "x32";
-    case EM_ARM: return "arm";
-    case EM_AARCH64: return "aarch64";
-    case EM_RISCV: return "riscv";
-    case EM_PPC64: return "ppc64";
-    case EM_S390: return "s390";
-    default: return "machine " + std::to_string(machine);
+    case EM_386:
+      return "i386";
+    case EM_X86_64:
+      return "x32";
+    case EM_ARM:
+      return "arm";
+    case EM_AARCH64:
+      return "aarch64";
+    case EM_RISCV:
+      return "riscv";
+    case EM_PPC64:
+      return "ppc64";
+    case EM_S390:
+      return "s390";
+    default:
+      return "machine " + std::to_string(machine);
   }
 }
 
@@ -44,12 +52,13 @@ std::string interpreter_of(std::string_view head) {
 
 // Errors after which execvp(3) looks at the next directory.
 bool is_absence(int error) {
-  return error == ENOENT || error == ENOTDIR || error == ESTALE || error == ENODEV || error == ETIMEDOUT || error == ENAMETOOLONG;
+  return error == ENOENT || error == ENOTDIR || error == ESTALE || error == ENODEV || error == ETIMEDOUT ||
+         error == ENAMETOOLONG;
 }
 
 // 0 or the errno that execve(2) would give for the file itself.
 int check_executable(int directory, const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (fstatat(directory, path.c_str(), &status, 0) != 0) return errno;
   if (!S_ISREG(status.st_mode)) return EACCES;
   return faccessat(directory, path.c_str(), X_OK, AT_EACCESS) == 0 ? 0 : errno;
@@ -58,7 +67,9 @@ int check_executable(int directory, const std::string& path) {
 Result<std::string> find_program(const std::string& name, const std::vector<std::string>& environment, int directory) {
   auto failed = [&](int error) {
     if (error == EACCES) {
-      return Error::of_errno(error, "execve", "the program may not be executed").with_path(name).with_remedy("check its permissions");
+      return Error::of_errno(error, "execve", "the program may not be executed")
+          .with_path(name)
+          .with_remedy("check its permissions");
     }
     return Error::of_errno(error, "execve", "looking for the program").with_path(name);
   };
@@ -84,7 +95,8 @@ Result<std::string> find_program(const std::string& name, const std::vector<std:
     rest.remove_prefix(colon + 1);
   }
   if (denied != 0) return failed(denied);
-  return Error::plain(ErrorKind::NotFound, "there is no program '" + name + "' in PATH", "check the name, or give the program's path");
+  return Error::plain(ErrorKind::NotFound, "there is no program '" + name + "' in PATH",
+                      "check the name, or give the program's path");
 }
 
 Result<ProgramHead> read_head(int directory, const std::string& path) {
@@ -100,7 +112,8 @@ Result<ProgramHead> read_head(int directory, const std::string& path) {
 }
 
 Error unsupported(const std::string& path, const std::string& what) {
-  return Error::plain(ErrorKind::Unsupported, path + " is " + what, "only 64-bit x86-64 programs can be launched").with_path(path);
+  return Error::plain(ErrorKind::Unsupported, path + " is " + what, "only 64-bit x86-64 programs can be launched")
+      .with_path(path);
 }
 
 }  // namespace
@@ -127,13 +140,14 @@ ProgramHead classify(std::string_view head) {
 
 const char* environment_value(const std::vector<std::string>& environment, std::string_view name) {
   for (const std::string& word : environment) {
-    if (word.size() > name.size() && word[name.size()] == '=' && word.starts_with(name)) return word.c_str() + name.size() + 1;
+    if (word.size() > name.size() && word[name.size()] == '=' && word.starts_with(name))
+      return word.c_str() + name.size() + 1;
   }
   return nullptr;
 }
 
-Result<ResolvedProgram> resolve_program(const std::vector<std::string>& command, const std::vector<std::string>& environment,
-                                        const std::string& cwd) {
+Result<ResolvedProgram> resolve_program(const std::vector<std::string>& command,
+                                        const std::vector<std::string>& environment, const std::string& cwd) {
   UniqueFd directory = STASIS_TRY(open_directory(cwd, "opening the working directory"));
   std::string path = STASIS_TRY(find_program(command.front(), environment, directory.get()));
   ResolvedProgram resolved{path, command};
@@ -148,7 +162,8 @@ Result<ResolvedProgram> resolve_program(const std::vector<std::string>& command,
       case ProgramKind::Foreign:
         return unsupported(path, "a program for another architecture (" + head.machine + ")");
       case ProgramKind::Text:
-        if (depth > 0) return Error::of_errno(ENOEXEC, "execve", "the script's interpreter is no program").with_path(path);
+        if (depth > 0)
+          return Error::of_errno(ENOEXEC, "execve", "the script's interpreter is no program").with_path(path);
         resolved.path = "/bin/sh";
         resolved.arguments.insert(resolved.arguments.begin(), {"/bin/sh"});
         resolved.arguments[1] = path;
@@ -157,10 +172,13 @@ Result<ResolvedProgram> resolve_program(const std::vector<std::string>& command,
       case ProgramKind::Script:
         break;
     }
-    if (depth + 1 >= kMaxInterpreters) return Error::of_errno(ELOOP, "execve", "following the script's interpreters").with_path(path);
-    if (head.interpreter.empty()) return Error::of_errno(ENOEXEC, "execve", "the script names no interpreter").with_path(path);
+    if (depth + 1 >= kMaxInterpreters)
+      return Error::of_errno(ELOOP, "execve", "following the script's interpreters").with_path(path);
+    if (head.interpreter.empty())
+      return Error::of_errno(ENOEXEC, "execve", "the script names no interpreter").with_path(path);
     if (int error = check_executable(directory.get(), head.interpreter); error != 0) {
-      return Error::of_errno(error, "execve", "looking for the interpreter that " + path + " names").with_path(head.interpreter);
+      return Error::of_errno(error, "execve", "looking for the interpreter that " + path + " names")
+          .with_path(head.interpreter);
     }
     path = head.interpreter;
   }

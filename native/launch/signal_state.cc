@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::size_t kMaskBytes = sizeof(std::uint64_t);
 
-void set_mask(std::uint64_t mask, std::uint64_t* before) { syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, kMaskBytes); }
+void set_mask(std::uint64_t mask, std::uint64_t* before) {
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, kMaskBytes);
+}
 
 }  // namespace
 
@@ -26,11 +28,13 @@ BlockedSignals::BlockedSignals() { set_mask(~std::uint64_t{0}, &before_); }
 BlockedSignals::~BlockedSignals() { set_mask(before_, nullptr); }
 
 SavedSignalActions::SavedSignalActions() {
-  for (int signal = 1; signal <= kSignals; ++signal) syscall(SYS_rt_sigaction, signal, nullptr, &actions_[signal - 1], kMaskBytes);
+  for (int signal = 1; signal <= kSignals; ++signal)
+    syscall(SYS_rt_sigaction, signal, nullptr, &actions_[signal - 1], kMaskBytes);
 }
 
 void SavedSignalActions::put_back() const {
-  for (int signal = 1; signal <= kSignals; ++signal) syscall(SYS_rt_sigaction, signal, &actions_[signal - 1], nullptr, kMaskBytes);
+  for (int signal = 1; signal <= kSignals; ++signal)
+    syscall(SYS_rt_sigaction, signal, &actions_[signal - 1], nullptr, kMaskBytes);
 }
 
 }  // namespace stasis::launch

@@ -1,5 +1,5 @@
-// The signal state that a program inherits over execve: which signals are blocked and which ignored. Direct system calls, since glibc
-// keeps signals 32 and 33 out of the reach of its own functions, and safe between clone and execve.
+// The signal state that a program inherits over execve: which signals are blocked and which ignored. Direct system
+// calls, since glibc keeps signals 32 and 33 out of the reach of its own functions, and safe between clone and execve.
 #pragma once
 
 #include <cstdint>

@@ -51,7 +51,8 @@ bool place_descriptors(const Spawn& spawn) {
   return true;
 }
 
-// The program to be. Between clone and execve nothing but system calls: the other threads of the caller go on in this memory.
+// The program to be. Between clone and execve nothing but system calls: the other threads of the caller go on in this
+// memory.
 int inner_main(void* argument) {
   auto* shared = static_cast<Shared*>(argument);
   const Spawn& spawn = *shared->spawn;
@@ -82,11 +83,16 @@ int outer_main(void* argument) {
 
 Error error_of(const Shared& shared) {
   switch (shared.stage) {
-    case Stage::Session: return Error::of_errno(shared.error, "setsid", "starting the keeper");
-    case Stage::Directory: return Error::of_errno(shared.error, "chdir", "entering the working directory").with_path(shared.spawn->cwd);
-    case Stage::Descriptors: return Error::of_errno(shared.error, "dup2", "passing descriptors to the keeper");
-    case Stage::Execute: return Error::of_errno(shared.error, "execve", "executing the keeper").with_path(shared.spawn->path);
-    default: return Error::of_errno(shared.error, "clone", "starting the keeper");
+    case Stage::Session:
+      return Error::of_errno(shared.error, "setsid", "starting the keeper");
+    case Stage::Directory:
+      return Error::of_errno(shared.error, "chdir", "entering the working directory").with_path(shared.spawn->cwd);
+    case Stage::Descriptors:
+      return Error::of_errno(shared.error, "dup2", "passing descriptors to the keeper");
+    case Stage::Execute:
+      return Error::of_errno(shared.error, "execve", "executing the keeper").with_path(shared.spawn->path);
+    default:
+      return Error::of_errno(shared.error, "clone", "starting the keeper");
   }
 }
 

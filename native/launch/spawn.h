@@ -1,6 +1,7 @@
-// Starting a program that is nobody's child here: no zombie to reap and no SIGCHLD for a caller that manages children of its own
-// (libuv). Done by two clones with shared memory, as posix_spawn(3) does it with one: the first child makes the second and ends; it has
-// no exit signal, so its end is seen only by the wait for it here, and the second is inherited by init or the nearest subreaper.
+// Starting a program that is nobody's child here: no zombie to reap and no SIGCHLD for a caller that manages children
+// of its own (libuv). Done by two clones with shared memory, as posix_spawn(3) does it with one: the first child makes
+// the second and ends; it has no exit signal, so its end is seen only by the wait for it here, and the second is
+// inherited by init or the nearest subreaper.
 #pragma once
 
 #include <array>
@@ -15,12 +16,13 @@ struct Spawn {
   std::string path;  // of the program, absolute
   std::vector<std::string> arguments;
   std::vector<std::string> environment;
-  std::string cwd;                             // absolute
-  std::array<int, 3> stdio{-1, -1, -1};        // become 0, 1, 2
-  std::vector<int> passed;                     // become 3, 4, ...; no other descriptor is left open
+  std::string cwd;                       // absolute
+  std::array<int, 3> stdio{-1, -1, -1};  // become 0, 1, 2
+  std::vector<int> passed;               // become 3, 4, ...; no other descriptor is left open
 };
 
-// The program gets a session of its own, an empty signal mask and default actions. Returns when it is executing, or with what failed.
+// The program gets a session of its own, an empty signal mask and default actions. Returns when it is executing, or
+// with what failed.
 Status spawn(const Spawn& spawn);
 
 // A null-terminated array of pointers into `words`, which must outlive it.

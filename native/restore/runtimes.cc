@@ -1,4 +1,5 @@
-// install_runtime of start.h: a copy is written under a name of its own and renamed, so that a runtime is there whole or not at all.
+// install_runtime of start.h: a copy is written under a name of its own and renamed, so that a runtime is there whole
+// or not at all.
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -56,13 +57,15 @@ Result<std::string> install_runtime(int file, const std::string& build_id, const
   const std::size_t got = STASIS_TRY(read_at(file, content, 0, "the image's runtime"));
   if (got != content.size()) return Error::plain(ErrorKind::Damaged, "the image's runtime is cut short");
   const std::string temporary = temporary_name(path);
-  UniqueFd copy = STASIS_TRY(open_file_at(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0500, "storing the runtime"));
+  UniqueFd copy =
+      STASIS_TRY(open_file_at(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0500, "storing the runtime"));
   ScopeExit remove([&] { unlink(temporary.c_str()); });
   STASIS_TRY(write_at(copy.get(), content, 0, temporary));
   STASIS_TRY(sync_file(copy.get(), temporary));
   // Closed first: a file that is open for writing cannot be executed (ETXTBSY).
   copy.reset();
-  if (rename(temporary.c_str(), path.c_str()) != 0) return Error::of_errno("rename", "storing the runtime").with_path(path);
+  if (rename(temporary.c_str(), path.c_str()) != 0)
+    return Error::of_errno("rename", "storing the runtime").with_path(path);
   remove.release();
   return path;
 }

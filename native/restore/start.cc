@@ -14,7 +14,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::uint64_t microseconds_since(Clock::time_point origin) {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - origin).count());
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - origin).count());
 }
 
 struct Laid {
@@ -66,7 +67,8 @@ Result<Started> start(const StartOptions& options, const std::array<int, 3>& std
   const auto origin_us = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(origin.time_since_epoch()).count());
   launch::Launched& launched = started.launched;
-  for (std::uint64_t* time : {&launched.started_us, &launched.mapped_us, &launched.fds_us, &launched.threads_us, &launched.resumed_us}) {
+  for (std::uint64_t* time :
+       {&launched.started_us, &launched.mapped_us, &launched.fds_us, &launched.threads_us, &launched.resumed_us}) {
     *time = *time > origin_us ? *time - origin_us : 0;
   }
   return started;

@@ -1,8 +1,8 @@
-// A restore from the image's directory to the application that goes on: image read and verified, plan laid down (prepare.h), runtime put
-// in its place, keeper started with the plan, its word awaited.
+// A restore from the image's directory to the application that goes on: image read and verified, plan laid down
+// (prepare.h), runtime put in its place, keeper started with the plan, its word awaited.
 //
-// Rules: the image's directory is only read. What is verified is what is used: the files stay open, and the runtime compares device and
-// inode of what it maps. Nothing has been started before the plan is complete.
+// Rules: the image's directory is only read. What is verified is what is used: the files stay open, and the runtime
+// compares device and inode of what it maps. Nothing has been started before the plan is complete.
 #pragma once
 
 #include <array>
@@ -18,20 +18,20 @@
 namespace stasis::restore {
 
 struct StartOptions {
-  std::string keeper;              // path of stasis-keeper, absolute
-  std::string runtime_directory;   // every runtime here, by build id; the image's is put there if it is missing
-  std::string directory;           // the application's, absolute
-  std::string image;               // the image's directory
-  std::string stamp_directory;     // of page files known to be good; may be empty
+  std::string keeper;             // path of stasis-keeper, absolute
+  std::string runtime_directory;  // every runtime here, by build id; the image's is put there if it is missing
+  std::string directory;          // the application's, absolute
+  std::string image;              // the image's directory
+  std::string stamp_directory;    // of page files known to be good; may be empty
   std::chrono::milliseconds timeout = launch::kDefaultTimeout;
 };
 
 struct Started {
-  launch::Launched launched;        // its times are made to count from the beginning, too
+  launch::Launched launched;  // its times are made to count from the beginning, too
   // Microseconds from the beginning.
-  std::uint64_t opened_us = 0;      // image read and verified
-  std::uint64_t prepared_us = 0;    // plan complete
-  std::uint64_t finished_us = 0;    // all of it
+  std::uint64_t opened_us = 0;    // image read and verified
+  std::uint64_t prepared_us = 0;  // plan complete
+  std::uint64_t finished_us = 0;  // all of it
 };
 
 // Errors of open_image and prepare, and what the runtime reports (report.h). After an error no process is left.
@@ -40,7 +40,8 @@ Result<Started> start(const StartOptions& options, const std::array<int, 3>& std
 // In the foreground: returns only on failure, with the process as it was.
 Error become_keeper(const StartOptions& options);
 
-// Puts the runtime in `file` at DIRECTORY/BUILD-ID unless it is there, and gives the path. Damaged if the file has another build id.
+// Puts the runtime in `file` at DIRECTORY/BUILD-ID unless it is there, and gives the path. Damaged if the file has
+// another build id.
 Result<std::string> install_runtime(int file, const std::string& build_id, const std::string& directory);
 
 }  // namespace stasis::restore

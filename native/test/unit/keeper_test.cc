@@ -30,7 +30,8 @@ const char* parse(std::vector<const char*> words, Options& options) {
 
 TEST(keeper_options_of_a_launch) {
   Options options;
-  CHECK(parse({"--directory", "/d", "--runtime", "/r", "--mode", "foreground", "--", "/bin/sh", "sh", "--", "-c"}, options) == nullptr);
+  CHECK(parse({"--directory", "/d", "--runtime", "/r", "--mode", "foreground", "--", "/bin/sh", "sh", "--", "-c"},
+              options) == nullptr);
   CHECK(options.mode == Mode::Foreground);
   CHECK(!options.is_restore());
   CHECK_EQUAL(std::string(options.program[0]), "/bin/sh");
@@ -40,7 +41,8 @@ TEST(keeper_options_of_a_launch) {
 
 TEST(keeper_options_of_a_restore) {
   Options options;
-  CHECK(parse({"--directory", "/d", "--runtime", "/r", "--plan-fd", "4", "--ready-fd", "3", "--deadline-ms", "99"}, options) == nullptr);
+  CHECK(parse({"--directory", "/d", "--runtime", "/r", "--plan-fd", "4", "--ready-fd", "3", "--deadline-ms", "99"},
+              options) == nullptr);
   CHECK(options.is_restore());
   CHECK_EQUAL(options.plan_fd, 4);
   CHECK_EQUAL(options.ready_fd, 3);
@@ -73,9 +75,10 @@ TEST(keeper_requests) {
   CHECK_EQUAL(parse_request("signal 15").number, 15);
   CHECK_EQUAL(std::string(parse_request("checkpointed /a b@1").path), "/a b@1");
   const std::string too_long = "checkpointed /" + std::string(PATH_MAX, 'x');
-  for (const std::string& line : {std::string(), std::string("signal"), std::string("signal "), std::string("signal -1"),
-                                  std::string("signal 65"), std::string("signal 99999999999999999999"), std::string("checkpointed"),
-                                  std::string("checkpointed relative"), std::string("status "), std::string("Status"), too_long}) {
+  for (const std::string& line :
+       {std::string(), std::string("signal"), std::string("signal "), std::string("signal -1"),
+        std::string("signal 65"), std::string("signal 99999999999999999999"), std::string("checkpointed"),
+        std::string("checkpointed relative"), std::string("status "), std::string("Status"), too_long}) {
     CHECK(parse_request(line.c_str()).verb == Verb::Unknown);
   }
 }
@@ -94,7 +97,8 @@ TEST(keeper_status_lines) {
   const std::string path = "/" + std::string(PATH_MAX - 2, 'p');
   status.snapshot = path.c_str();
   format_status(status, text, sizeof text);
-  CHECK_EQUAL(std::string(text), "state=checkpointed\npid=8\nstart=80\nkeeper=7\nkeeper_start=70\nended=90\nsnapshot=" + path + "\n");
+  CHECK_EQUAL(std::string(text),
+              "state=checkpointed\npid=8\nstart=80\nkeeper=7\nkeeper_start=70\nended=90\nsnapshot=" + path + "\n");
   CHECK(start_time_of(getpid()) > 0);
   CHECK_EQUAL(start_time_of(0), 0u);
 }
@@ -140,7 +144,9 @@ class Server {
     // What was closed with data unread gives ECONNRESET.
     return got == 0 || errno == ECONNRESET ? "closed" : "none";
   }
-  static void say(int fd, const std::string& text) { CHECK(write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size())); }
+  static void say(int fd, const std::string& text) {
+    CHECK(write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  }
 
   std::unique_ptr<ControlSocket> control;
   std::string root, directory_path;

@@ -40,7 +40,8 @@ TEST(ready_line_of_a_keepers_failure) {
 
 TEST(ready_line_of_a_runtimes_failure) {
   std::string line = "error kind=FAILED errno=" + std::to_string(EADDRINUSE) +
-                     " step=" + std::to_string(static_cast<unsigned>(wire::Step::BindSocket)) + " subject=19 extent=0 text=127.0.0.1:80";
+                     " step=" + std::to_string(static_cast<unsigned>(wire::Step::BindSocket)) +
+                     " subject=19 extent=0 text=127.0.0.1:80";
   auto failed = parse_ready_line(line);
   if (!CHECK(!failed.ok())) return;
   CHECK_EQUAL(failed.error().error, EADDRINUSE);
@@ -71,8 +72,12 @@ TEST(ready_line_is_waited_for) {
 
 TEST(fd_limit_of_the_parent) {
   const std::string head = "Limit                     Soft Limit           Hard Limit           Units     \n";
-  CHECK_EQUAL(soft_fd_limit_in(head + "Max open files            1024                 1048576              files     \n"), 1024u);
-  CHECK_EQUAL(soft_fd_limit_in(head + "Max open files            unlimited            unlimited            files     \n"), RLIM_INFINITY);
+  CHECK_EQUAL(
+      soft_fd_limit_in(head + "Max open files            1024                 1048576              files     \n"),
+      1024u);
+  CHECK_EQUAL(
+      soft_fd_limit_in(head + "Max open files            unlimited            unlimited            files     \n"),
+      RLIM_INFINITY);
   CHECK_EQUAL(soft_fd_limit_in(head), 0u);
   CHECK_EQUAL(soft_fd_limit_in("Max open files"), 0u);
 }

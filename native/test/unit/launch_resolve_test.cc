@@ -56,7 +56,9 @@ TEST(resolve_classifies_heads) {
   CHECK_EQUAL(classify(elf_head(ELFCLASS32, EM_X86_64)).machine, "x32");
   CHECK(classify(elf_head(ELFCLASS64, EM_AARCH64)).kind == ProgramKind::Foreign);
   CHECK(classify("").kind == ProgramKind::Text);
-  CHECK(classify("\x7f" "ELF").kind == ProgramKind::Text);
+  CHECK(classify("\x7f"
+                 "ELF")
+            .kind == ProgramKind::Text);
   CHECK(classify("echo hi\n").kind == ProgramKind::Text);
   CHECK_EQUAL(classify("#!/bin/sh\necho").interpreter, "/bin/sh");
   CHECK_EQUAL(classify("#! \t/usr/bin/env node\n").interpreter, "/usr/bin/env");
