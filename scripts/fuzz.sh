@@ -7,5 +7,4 @@ clang=$(command -v clang++-19 || command -v clang++-14 || command -v clang++) ||
 cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_C_COMPILER="${clang/clang++/clang}" -DSTASIS_SANITIZE=address,undefined >/dev/null
 cmake --build build/fuzz --target fuzz_image -j "$(nproc)"
 mkdir -p build/fuzz/corpus
-cp -n test/images/v1/*/image.stasis build/fuzz/corpus/ 2>/dev/null || true
-exec build/fuzz/fuzz_image -max_total_time="$seconds" -rss_limit_mb=2048 -max_len=65536 -artifact_prefix=build/fuzz/ build/fuzz/corpus
+exec build/fuzz/fuzz_image -max_total_time="$seconds" -rss_limit_mb=2048 -max_len=65536 -artifact_prefix=build/fuzz/ build/fuzz/corpus test/images

@@ -36,16 +36,9 @@ void Decoder::refuse_rest() {
   fail(std::to_string(bytes_.size() - position_) + " bytes behind the last field", position_);
 }
 
-bool Decoder::take(void* into, std::size_t size) {
-  if (failed_) return false;
-  const std::size_t left = bytes_.size() - position_;
-  if (size > left) {
-    fail(std::to_string(size) + " bytes expected, " + std::to_string(left) + " left", position_);
-    return false;
-  }
-  if (size != 0) std::memcpy(into, bytes_.data() + position_, size);
-  position_ += size;
-  return true;
+bool Decoder::run_short(std::size_t size) {
+  fail(std::to_string(size) + " bytes expected, " + std::to_string(bytes_.size() - position_) + " left", position_);
+  return false;
 }
 
 bool Decoder::take_count(std::size_t element, std::uint32_t& count) {

@@ -176,7 +176,13 @@ class Decoder {
     STASIS_CHECK(depth_ < names_.size());
     names_[depth_++] = {name, kNoIndex};
   }
-  bool take(void* into, std::size_t size);
+  bool take(void* into, std::size_t size) {
+    if (size > bytes_.size() - position_) return run_short(size);
+    if (size != 0) std::memcpy(into, bytes_.data() + position_, size);
+    position_ += size;
+    return true;
+  }
+  bool run_short(std::size_t size);  // false
   // A count of elements of at least `element` bytes each; fails if the bytes left cannot hold them.
   bool take_count(std::size_t element, std::uint32_t& count);
   void fail(const std::string& problem, std::size_t position);

@@ -30,7 +30,7 @@ class JsonWriter {
   void hex(const char* name, const T& value, const char*) {
     write_name(name);
     if constexpr (kIsList<T>) {
-      write_list(value, [this](std::uint64_t element) { write_hex(element); });
+      write_list(value, [this](std::uint64_t element) { this->write_hex(element); });
     } else if constexpr (sizeof(T) == sizeof(std::uint64_t)) {
       write_hex(value);
     } else {
@@ -84,7 +84,7 @@ class JsonWriter {
     } else if constexpr (std::is_same_v<T, std::vector<std::uint8_t>>) {
       out_ += '"' + hex_bytes(value) + '"';
     } else if constexpr (kIsList<T> || kIsArray<T>) {
-      write_list(value, [this](const auto& element) { write(element); });
+      write_list(value, [this](const auto& element) { this->write(element); });
     } else {
       out_ += '{';
       JsonWriter members(out_);
