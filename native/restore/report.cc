@@ -95,6 +95,8 @@ const char* remedy_of(Step step, int error) {
       return "this kernel or container forbids seccomp filters: `stasis check` tells more";
     case Step::MapPlan:
       return error == EPROTO ? "the image's runtime is of another version than this Stasis: use the version that made the image" : "";
+    case Step::MoveVdso:
+      return error == EPERM ? "this kernel seals the vdso (CONFIG_MSEAL_SYSTEM_MAPPINGS)" : "";
     case Step::OpenFile:
     case Step::CheckFile:
       return "leave the application's and the image's files alone during a restore";

@@ -1,6 +1,5 @@
 // Signals: actions, what is queued, interval timers; and the clocks, which the timers follow.
 #include <algorithm>
-#include <array>
 #include <csignal>
 #include <cstring>
 
@@ -10,17 +9,15 @@ namespace stasis::restore {
 
 namespace {
 
-// Every action is set: what this process inherits, an ignored SIGHUP or SIGPIPE, is not the program's.
+// Signals that are not listed have their default action; the runtime sets those too, since what a process inherits, an ignored SIGHUP or
+// SIGPIPE, is not the program's.
 void plan_actions(const image::Image& image, PlanBuilder& plan) {
-  std::array<wire::SigactionEntry, wire::kSignalCount + 1> entries{};
   for (const image::Action& action : image.actions) {
-    if (action.signal == 0 || action.signal > wire::kSignalCount) continue;
-    entries[action.signal].action = {.handler = action.handler, .flags = action.flags, .restorer = action.restorer, .mask = action.mask};
-  }
-  for (std::uint32_t signal = 1; signal <= wire::kSignalCount; ++signal) {
-    if (signal == SIGKILL || signal == SIGSTOP) continue;
-    entries[signal].signal = signal;
-    plan.actions.push_back(entries[signal]);
+    if (action.signal == 0 || action.signal > wire::kSignalCount || action.signal == SIGKILL || action.signal == SIGSTOP) continue;
+    plan.actions.push_back(
+        {.signal = action.signal,
+         .reserved = 0,
+         .action = {.handler = action.handler, .flags = action.flags, .restorer = action.restorer, .mask = action.mask}});
   }
 }
 

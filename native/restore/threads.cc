@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t kStackBytes = 2048;
 constexpr std::uint64_t kFrameBytes = sizeof(arch::KernelUcontext) + 128;  // siginfo_t follows in the kernel's frame; rt_sigreturn ignores it
+constexpr std::uint64_t kRseqAlignment = 32;  // the kernel takes no other (rseq(2))
 constexpr std::uint64_t kSigsysBit = std::uint64_t{1} << (SIGSYS - 1);
 
 // The bits of eflags that rt_sigreturn(2) takes over: arithmetic flags, TF, DF and AC (arch/x86/kernel/signal.c, FIX_EFLAGS). The kernel
@@ -81,6 +82,9 @@ Status plan_threads(const image::Image& image, PlanBuilder& plan) {
   for (const image::Thread& thread : image.threads) {
     auto xstate = frame_xstate(thread.xsave, image.header.cpu.xcr0, host);
     if (!xstate.ok()) return std::move(xstate).error().with_tid(thread.tid);
+    if (thread.rseq_address % kRseqAlignment != 0) {
+      return Error::plain(ErrorKind::Damaged, "the restartable sequences of a thread are not where they can be").with_tid(thread.tid);
+    }
     // The stack first: it is all that the thread writes, so that it shares its page with as little as possible.
     const std::uint64_t stack = plan.add_zeros(kStackBytes, 64);
     const std::uint64_t fpstate = plan.add_bytes(xstate.value(), 64);

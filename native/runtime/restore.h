@@ -62,7 +62,7 @@ void fill(i64 fd, u64 data, u64 bytes, wire::Step step, const wire::FdEntry& ent
 
 // restore_threads.cc. Threads prepare themselves and wait at a gate.
 void create_threads();
-// The calling thread becomes the main thread of the image, all but its registers; returns once every other thread stands at the gate.
+// The calling thread becomes the main thread of the image, all but its registers; returns once no other thread can fail any more.
 void prepare_main_thread();
 // Opens the gate and returns into the main thread's frame.
 [[noreturn]] void resume();

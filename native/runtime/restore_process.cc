@@ -41,6 +41,11 @@ void set_memory_layout() {
 }
 
 void set_actions() {
+  // What is not listed has its default action, whatever was inherited. Straight to the kernel: the interposer starts out with defaults.
+  const wire::KernelSigaction none = {};
+  for (u32 signal = 1; signal <= wire::kSignalCount; signal++) {
+    raw_syscall(__NR_rt_sigaction, signal, &none, nullptr, sizeof none.mask);  // EINVAL for SIGKILL and SIGSTOP
+  }
   const auto* entries = plan_entries<wire::SigactionEntry>(plan().actions);
   for (u64 i = 0; i < plan().actions.count; i++) {
     must(set_action(entries[i].signal, &entries[i].action, nullptr), Step::SetAction, entries[i].signal);

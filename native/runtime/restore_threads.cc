@@ -1,5 +1,8 @@
 // Threads of a restored process. Each is cloned with every signal blocked, prepares what only it can (rseq, robust list, name, gs base,
-// its queued signals), says so and waits at a gate; when all stand there nothing can fail any more, and the gate opens for good.
+// its queued signals), says so and waits at a gate, which opens for good.
+//
+// The main thread opens the gate when nothing can fail any more. It waits for the others to arrive only if one of them does what could:
+// on a busy machine that would cost a time slice for each.
 #include <asm/prctl.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
@@ -57,6 +60,22 @@ void prepare(u64 index) {
   queue_signals(index);
 }
 
+// True if a thread but the main one has something to do that may fail although the main thread's like has not: queueing a signal (limit
+// of pending signals), or rseq with another length or signature. gs bases are user addresses, checked by the host.
+bool others_may_fail() {
+  const ThreadEntry& main = thread(0);
+  for (u64 i = 1; i < plan().threads.count; i++) {
+    const ThreadEntry& entry = thread(i);
+    const bool alike = main.rseq_address != 0 && entry.rseq_bytes == main.rseq_bytes && entry.rseq_signature == main.rseq_signature;
+    if (entry.rseq_address != 0 && !alike) return true;
+  }
+  const auto* signals = plan_entries<wire::QueuedSignal>(plan().signals);
+  for (u64 i = 0; i < plan().signals.count; i++) {
+    if (signals[i].thread != wire::kNoSlot && signals[i].thread != 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 extern "C" [[noreturn]] __attribute__((used)) void stasis_thread_main(u64 index) {
@@ -85,6 +104,7 @@ void prepare_main_thread() {
   if (entry.tid_word != 0) *reinterpret_cast<volatile i32*>(entry.clear_child_tid) = static_cast<i32>(tid);
   must(raw_syscall(__NR_arch_prctl, ARCH_SET_FS, entry.fs_base), Step::CreateThread, static_cast<u64>(entry.image_tid));
   prepare(0);
+  if (!others_may_fail()) return;
   const auto others = static_cast<u32>(plan().threads.count - 1);
   for (u32 ready; (ready = __atomic_load_n(&g_ready, __ATOMIC_ACQUIRE)) != others;) wait_while(&g_ready, ready);
 }
