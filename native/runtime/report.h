@@ -10,6 +10,9 @@ namespace stasis::runtime {
 // Maps the report page of `marker.report_fd`, if there is one. A failure to map leaves reports on stderr.
 void map_report(const Marker& marker);
 
+// Moves the mapped page, if there is one, to `address`, for a restore that is about to clear memory around it.
+void move_report(u64 address);
+
 // The mapped page, or null.
 wire::Report* report_page();
 

@@ -1,11 +1,11 @@
 // What the runtime of one process knows. Three places with different fates at fork(2):
-//   g_state        the part that a checkpoint reads (wire/descriptor.h); copied by fork, shared with a vfork child
-//   g_private      the rest of it, likewise
-//   g_process      one page that the kernel clears in a forked child (MADV_WIPEONFORK, 4.14) and that a vfork child shares:
-//                  the owner's pid tells a vfork child (another pid there) from the process itself and from a forked child (0 there),
-//                  and locks and ownership marks cannot be inherited in a state that nobody would ever undo
+//   g_state      the part that a checkpoint reads (wire/descriptor.h); copied by fork, shared with a vfork child
+//   g_private    the rest of it, likewise
+//   g_process    marks of who owns what; started afresh in a forked child, which is why fork and clone without CLONE_VM are trapped
 //
-// Rule: a vfork child shares all memory with its parent but not the kernel's table of actions, so it never writes g_state.
+// A vfork child shares all memory with its parent, but has its own pid and its own table of signal actions in the kernel. Rule: such a
+// child never writes g_state (owns_memory() tells), takes no lock, and what it marks in g_process the kernel clears when it execs or
+// ends (scratch.cc).
 #pragma once
 
 #include "wire/descriptor.h"
@@ -19,26 +19,26 @@ extern wire::RuntimeState g_state;
 
 struct PrivateState {
   u32 restored_filter;  // 1: the filter traps clock calls and memory advice too (this process or an ancestor was restored)
-  u32 reserved;
+  u32 no_process_vm;    // 1: process_vm_readv is refused here (an outer sandbox), so program memory is read directly
 };
 extern PrivateState g_private;
 
 inline constexpr u32 kScratchSlots = 12;
 
-struct ProcessPage {
-  u32 owner_pid;                            // 0 until first asked after a fork
-  u32 action_locks[wire::kSignalCount];     // 1 while a thread changes that signal's action
-  u32 scratch_owner[kScratchSlots];         // tid of the thread that uses the slot; the kernel clears it when a vfork child execs
+struct ProcessMarks {
+  u32 owner_pid;
+  u32 action_locks[wire::kSignalCount];  // 1 while a thread changes that signal's action
+  u32 scratch_owner[kScratchSlots];      // tid of the thread that uses the slot
 };
-extern ProcessPage g_process;
+extern ProcessMarks g_process;
 
-// Makes g_process a page that fork wipes. Once per exec, before any other thread exists.
-void start_process_page();
+// Clears g_process and makes the caller the owner. At start, and in the child of every fork, while it has one thread.
+void start_process();
 
 // True in the process that owns this memory, false in a child that borrows it (vfork, CLONE_VM).
 bool owns_memory();
 
-// Reads the build id note into the descriptor.
+// Copies the build id note into the descriptor.
 void fill_descriptor();
 
 }  // namespace stasis::runtime

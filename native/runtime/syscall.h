@@ -10,7 +10,10 @@
 
 namespace stasis {
 
-inline u64 syscall_argument(const volatile void* pointer) { return reinterpret_cast<u64>(pointer); }
+template <typename T>
+inline u64 syscall_argument(T* pointer) {
+  return reinterpret_cast<u64>(pointer);
+}
 inline u64 syscall_argument(decltype(nullptr)) { return 0; }
 template <typename T>
   requires(!__is_class(T))

@@ -10,6 +10,7 @@
 //     report=FD  memfd of one page holding wire::Report, mapped shared; closed before the program starts
 //     done=FD    write end of a pipe; closed before the program starts, so that the keeper sees end-of-file
 //     close=FD   an fd that stands for the program file itself (execveat with AT_EMPTY_PATH), closed after loading
+//     name=N     argument N of the program, counted from 1, is what AT_EXECFN names (a script is not the file that is loaded)
 //     mono=NS    signed: monotonic offset of a process that descends from a restored one
 //     boot=NS    signed: boottime offset, likewise
 //     clock=1    the inherited filter traps clock calls and memory advice (descends from a restored process)

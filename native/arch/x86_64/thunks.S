@@ -1,0 +1,114 @@
+// What the kernel calls instead of a program's handlers, and the SIGSYS handler's entry.
+//
+// Thunk number i stands for the handler stasis_thunk_handlers[i] (runtime/signals.cc). It enters the handler exactly as the kernel
+// would have: rdi = signal, rsi = siginfo, rdx = ucontext, rax = 0, the program's restorer on top of the stack. Before that,
+// stasis_prepare_handler moves a context that was interrupted in the blocking window back to the program, and may move the whole
+// frame to another stack; it returns the frame to use.
+    .set FRAME_UCONTEXT, 8          // struct rt_sigframe: restorer, ucontext, siginfo
+    .set FRAME_SIGINFO, 312
+    .set THUNKS, 1024               // kThunkCount in runtime/signals.cc
+
+    .text
+    .balign 16
+    .globl stasis_thunks, stasis_thunks_end
+stasis_thunks:
+    .set index, 0
+    .rept THUNKS
+    .balign 16
+    mov $index, %eax
+    jmp enter_handler
+    .set index, index + 1
+    .endr
+    .balign 16
+stasis_thunks_end:
+
+enter_handler:
+    push %rdi
+    push %rax
+    sub $8, %rsp                    // the kernel enters with rsp + 8 aligned to 16
+    mov %rdx, %rsi
+    lea 24(%rsp), %rdx
+    call stasis_prepare_handler     // (signal, ucontext, frame)
+    add $8, %rsp
+    pop %rcx
+    pop %rdi
+    movabs $stasis_thunk_handlers, %r11
+    mov (%r11, %rcx, 8), %r11
+    mov %rax, %rsp
+    lea FRAME_UCONTEXT(%rax), %rdx
+    lea FRAME_SIGINFO(%rax), %rsi
+    xor %eax, %eax
+    jmp *%r11
+
+// SIGSYS: emulate the trapped call and return, or enter the program's own handler for a SIGSYS that is not ours.
+    .globl stasis_sigsys
+stasis_sigsys:
+    sub $24, %rsp                   // [rsp]: the frame to use if a handler is to be entered
+    mov %rdi, 8(%rsp)
+    lea 24(%rsp), %rcx
+    mov %rcx, (%rsp)
+    mov %rsp, %rcx
+    call stasis_handle_sigsys       // (signal, siginfo, ucontext, frame*) -> handler or 0
+    test %rax, %rax
+    jnz 1f
+    add $24, %rsp
+    ret
+1:  mov %rax, %r11
+    mov 8(%rsp), %rdi
+    mov (%rsp), %rax
+    mov %rax, %rsp
+    lea FRAME_UCONTEXT(%rax), %rdx
+    lea FRAME_SIGINFO(%rax), %rsi
+    xor %eax, %eax
+    jmp *%r11
+
+// Return from the SIGSYS handler. The bytes are those debuggers and unwinders know a signal frame by.
+    .globl stasis_restorer
+stasis_restorer:
+    .byte 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0
+    syscall
+    hlt
+
+// [[noreturn]] void stasis_sigreturn(u64 ucontext): the program's own rt_sigreturn, issued for it.
+    .globl stasis_sigreturn
+stasis_sigreturn:
+    mov %rdi, %rsp
+    mov $15, %eax
+    syscall
+    hlt
+
+// i64 stasis_call_on_stack(void* top, i64 (*function)(void*), void* argument)
+    .globl stasis_call_on_stack
+stasis_call_on_stack:
+    push %rbp
+    mov %rsp, %rbp
+    mov %rdi, %rsp
+    mov %rdx, %rdi
+    call *%rsi
+    mov %rbp, %rsp
+    pop %rbp
+    ret
+
+// [[noreturn]] void stasis_enter_program(u64 entry, u64* stack): registers as the kernel leaves them at exec.
+    .globl stasis_enter_program
+stasis_enter_program:
+    mov %rsi, %rsp
+    mov %rdi, %rax
+    push %rax
+    xor %eax, %eax
+    xor %ebx, %ebx
+    xor %ecx, %ecx
+    xor %edx, %edx
+    xor %ebp, %ebp
+    xor %esi, %esi
+    xor %edi, %edi
+    xor %r8d, %r8d
+    xor %r9d, %r9d
+    xor %r10d, %r10d
+    xor %r11d, %r11d
+    xor %r12d, %r12d
+    xor %r13d, %r13d
+    xor %r14d, %r14d
+    xor %r15d, %r15d
+    ret
+    .section .note.GNU-stack, "", @progbits

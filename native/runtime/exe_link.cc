@@ -1,0 +1,36 @@
+// readlink(2) and readlinkat(2) of /proc/self/exe (see exe_link.h).
+#include "runtime/exe_link.h"
+
+#include "runtime/program_memory.h"
+#include "runtime/state.h"
+#include "runtime/syscall.h"
+#include "runtime/text.h"
+#include "runtime/trap.h"
+
+namespace stasis::runtime {
+
+bool is_own_exe_link(const char* path) {
+  if (!starts_with(path, "/proc/")) return false;
+  path += 6;
+  if (string_equal(path, "self/exe") || string_equal(path, "thread-self/exe")) return true;
+  if (*path < '1' || *path > '9') return false;
+  u64 pid = read_decimal(path);
+  return string_equal(path, "/exe") && pid == static_cast<u64>(raw_syscall(__NR_getpid));
+}
+
+i64 trapped_readlink(Trap& trap) {
+  bool at = trap.number == __NR_readlinkat;
+  u64 path_address = trap.arguments[at ? 1 : 0], buffer = trap.arguments[at ? 2 : 1];
+  i64 capacity = static_cast<i32>(trap.arguments[at ? 3 : 2]);  // the kernel's parameter is an int
+  char path[48];                                                // longer than any name of the link
+  bool own = capacity > 0 && read_program_string(path, path_address, sizeof path) > 0 && is_own_exe_link(path);
+  if (!own) {
+    return raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2], trap.arguments[3]);
+  }
+  u64 length = string_length(g_state.exe_path);
+  if (length > static_cast<u64>(capacity)) length = static_cast<u64>(capacity);
+  i64 result = write_program(buffer, g_state.exe_path, length);
+  return result < 0 ? result : static_cast<i64>(length);
+}
+
+}  // namespace stasis::runtime

@@ -1,0 +1,267 @@
+// execve(2) and execveat(2): the kernel executes the runtime, which then loads the program (see exec.h, wire/launch.h).
+//
+//   1. take a scratch slot; everything from here runs on its stack, since a vfork child may have 1 KiB left
+//   2. path -> file, permission; argument vector; `#!` lines; ELF header and PT_INTERP: all errors come back here, as the kernel's would
+//   3. execve(runtime, [marker, program, arguments...], environment) in the blocking window: the program's own mask is what the next
+//      program inherits, and a signal that comes first puts the thread back at its call
+//   4. if that fails too, give everything back and return the error
+#include "runtime/exec.h"
+
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+
+#include "runtime/exe_link.h"
+#include "runtime/program_file.h"
+#include "runtime/program_memory.h"
+#include "runtime/state.h"
+#include "runtime/syscall.h"
+#include "runtime/text.h"
+#include "runtime/trap.h"
+
+namespace stasis::runtime {
+
+namespace {
+
+constexpr u32 kFrontPointers = 20;  // marker, program, and three for each level of `#!`
+constexpr u64 kMaxVectorBytes = 6 << 20;  // three quarters of the default stack limit, the kernel's bound for arguments
+constexpr u32 kMaxLevels = 5;             // fs/exec.c: interpreters of interpreters
+constexpr u64 kExecveCheck = 0x10000;     // AT_EXECVE_CHECK (6.14)
+constexpr u32 kSlotAttempts = 200;
+
+// The argument vector under construction: entries [first, last) of a pointer array with room in front.
+struct Vector {
+  u64* entries;
+  u64 first, last;
+};
+
+// Copies the program's vector behind the front room. The strings stay where they are.
+i64 copy_vector(Scratch* scratch, u64 address, Vector* vector) {
+  u64 capacity = kScratchPointers;
+  *vector = {scratch->pointers, kFrontPointers, kFrontPointers};
+  while (address != 0) {
+    u64 chunk[32];
+    u64 space = wire::kPageBytes - (address & (wire::kPageBytes - 1));
+    u64 count = space >= sizeof chunk ? 32 : space >= 8 ? space / 8 : 1;
+    if (read_program(chunk, address, count * 8) < 0) return -EFAULT;
+    for (u64 i = 0; i < count; i++) {
+      if (chunk[i] == 0) return 0;
+      if (vector->last + 2 == capacity) {
+        u64 bytes = capacity * 16;
+        if (bytes > 2 * kMaxVectorBytes) return -E2BIG;
+        i64 larger = raw_syscall(__NR_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (is_error(larger)) return larger;
+        memcpy(reinterpret_cast<void*>(larger), vector->entries, vector->last * 8);
+        if (scratch->large_vector != 0) raw_syscall(__NR_munmap, scratch->large_vector, scratch->large_vector_bytes);
+        scratch->large_vector = static_cast<u64>(larger);
+        scratch->large_vector_bytes = bytes;
+        vector->entries = reinterpret_cast<u64*>(larger);
+        capacity *= 2;
+      }
+      vector->entries[vector->last++] = chunk[i];
+    }
+    address += count * 8;
+  }
+  return 0;
+}
+
+void push_front(Vector* vector, const char* text) { vector->entries[--vector->first] = reinterpret_cast<u64>(text); }
+
+// Turns a program named by fd into scratch->path as the kernel names it (/dev/fd/N or /dev/fd/N/PATH), with an fd of ours to load from
+// that stays open over the exec.
+i64 name_by_fd(ExecRequest* request, const FileName& name) {
+  Scratch* scratch = request->scratch;
+  i64 fd;
+  if (name.path[0] == 0) {
+    char link[40];
+    write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(name.directory));
+    fd = raw_syscall(__NR_openat, AT_FDCWD, link, O_RDONLY, 0);  // a description of its own, readable also where fd is O_PATH
+    if (fd < 0) fd = raw_syscall(__NR_dup, name.directory);
+  } else {
+    u64 no_follow = (name.flags & AT_SYMLINK_NOFOLLOW) != 0 ? O_NOFOLLOW : 0;
+    fd = raw_syscall(__NR_openat, name.directory, name.path, O_RDONLY | no_follow, 0);
+  }
+  if (fd < 0) return fd;
+  scratch->program_fd = static_cast<i32>(fd);
+  char* path = scratch->program;  // not in use yet
+  copy_string(path, sizeof scratch->program, scratch->path);
+  char* end = write_decimal(write_text(scratch->path, "/dev/fd/"), static_cast<u64>(name.directory));
+  if (path[0] == 0) return 0;
+  *end++ = '/';
+  copy_string(end, static_cast<u64>(scratch->path + sizeof scratch->path - end), path);
+  return 0;
+}
+
+// Finds the file: scratch->path is what the program is called, scratch->program the path to load, scratch->program_fd the file if it
+// has to be loaded from an fd.
+i64 resolve_path(ExecRequest* request) {
+  Scratch* scratch = request->scratch;
+  i64 length = read_program_string(scratch->path, request->path, sizeof scratch->path);
+  if (length < 0) return length;
+  if (length == 0 && (request->flags & AT_EMPTY_PATH) == 0) return -ENOENT;
+  if ((request->flags & ~static_cast<u64>(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return -EINVAL;
+  if (length > 0 && is_own_exe_link(scratch->path)) {
+    copy_string(scratch->program, sizeof scratch->program, g_state.exe_path);
+    return check_permission({AT_FDCWD, scratch->program, 0});
+  }
+  FileName name{request->directory, scratch->path, request->flags};
+  if (length > 0) name.flags &= ~static_cast<u64>(AT_EMPTY_PATH);
+  if (length == 0 && request->directory == AT_FDCWD) return -EACCES;  // the working directory itself
+  i64 result = check_permission(name);
+  if (result < 0) return result;
+  bool by_fd = request->directory != AT_FDCWD && scratch->path[0] != '/';
+  if (by_fd && (result = name_by_fd(request, name)) < 0) return result;
+  copy_string(scratch->program, sizeof scratch->program, scratch->path);
+  return 0;
+}
+
+// True if the file that a script's interpreter would open by /dev/fd/N is closed by the exec.
+bool closes_on_exec(const ExecRequest& request) {
+  if (request.scratch->program_fd < 0) return false;
+  i64 flags = raw_syscall(__NR_fcntl, request.directory, F_GETFD, 0);
+  return flags >= 0 && (flags & FD_CLOEXEC) != 0;
+}
+
+i64 open_program(const Scratch* scratch) {
+  if (scratch->program_fd >= 0) return scratch->program_fd;
+  return raw_syscall(__NR_openat, AT_FDCWD, scratch->program, O_RDONLY | O_CLOEXEC, 0);
+}
+
+void close_program(const Scratch* scratch, i64 fd) {
+  if (fd != scratch->program_fd) raw_syscall(__NR_close, fd);
+}
+
+// One file of the chain: an ELF program ends it (0), a script puts its interpreter in front (1), anything else is an error.
+i64 examine(ExecRequest* request, u32 level, Vector* vector) {
+  Scratch* scratch = request->scratch;
+  i64 fd = open_program(scratch);
+  if (fd < 0) return fd;
+  char* head = scratch->heads[level];
+  memset(head, 0, kScriptHeadBytes);
+  i64 bytes = raw_syscall(__NR_pread64, fd, head, kScriptHeadBytes, 0);
+  if (bytes < 0 || head[0] != '#' || head[1] != '!') {
+    i64 result = bytes < 0 ? bytes : check_elf(static_cast<i32>(fd), scratch->interpreter);
+    close_program(scratch, fd);
+    return result;
+  }
+  close_program(scratch, fd);
+  ScriptLine line;
+  i64 result = parse_script(head, &line);
+  if (result < 0) return result;
+  if (level == 0 && closes_on_exec(*request)) return -ENOENT;
+  // The first entry gives way to [interpreter, argument, script].
+  const char* script = level == 0 ? scratch->path : reinterpret_cast<const char*>(vector->entries[vector->first]);
+  vector->first++;
+  push_front(vector, script);
+  if (line.argument != nullptr) push_front(vector, line.argument);
+  push_front(vector, line.interpreter);
+  copy_string(scratch->program, sizeof scratch->program, line.interpreter);
+  if (scratch->program_fd >= 0) raw_syscall(__NR_close, scratch->program_fd);
+  scratch->program_fd = -1;
+  result = check_permission({AT_FDCWD, scratch->program, 0});
+  return result < 0 ? result : 1;
+}
+
+}  // namespace
+
+i64 prepare_exec(ExecRequest* request) {
+  Scratch* scratch = request->scratch;
+  i64 result = resolve_path(request);
+  if (result < 0) return result;
+  Vector vector;
+  result = copy_vector(scratch, request->arguments, &vector);
+  if (result < 0) return result;
+  if (vector.first == vector.last) vector.entries[vector.last++] = reinterpret_cast<u64>("");  // as the kernel since 5.18
+  u64 before = vector.first;
+  for (u32 level = 0;; level++) {
+    if (level > kMaxLevels) return -ELOOP;
+    result = examine(request, level, &vector);
+    if (result < 0) return result;
+    if (result == 0) break;
+  }
+  Marker marker = request->marker;
+  // The script's own name was pushed first and lies just before the arguments that followed argv[0].
+  marker.name_index = before == vector.first && scratch->heads[0][0] != '#' ? 0 : static_cast<u32>(before - vector.first + 1);
+  marker.program_fd = scratch->program_fd;
+  format_marker(marker, scratch->marker);
+  push_front(&vector, scratch->program);
+  push_front(&vector, scratch->marker);
+  vector.entries[vector.last] = 0;
+  request->vector = reinterpret_cast<u64>(vector.entries + vector.first);
+  return 0;
+}
+
+namespace {
+
+i64 prepare_on_scratch(void* request) { return prepare_exec(static_cast<ExecRequest*>(request)); }
+
+// The next runtime is the file this one came from: by path, or by the exe link where the path leads nowhere (chroot, removed state).
+constexpr const char* kExeLink = "/proc/self/exe";
+
+bool path_is_lost(i64 error) { return error == -ENOENT || error == -ENOTDIR || error == -EACCES; }
+
+Scratch* wait_for_scratch() {
+  for (u32 i = 0; i < kSlotAttempts; i++) {
+    Scratch* scratch = acquire_scratch();
+    if (scratch != nullptr) return scratch;
+    raw_syscall(__NR_sched_yield);
+  }
+  return nullptr;
+}
+
+Marker marker_for_descendant() {
+  Marker marker;
+  marker.runtime_path = g_state.runtime_path;
+  marker.restored_filter = g_private.restored_filter != 0;
+  marker.monotonic_offset_ns = g_state.monotonic_offset_ns;
+  marker.boottime_offset_ns = g_state.boottime_offset_ns;
+  return marker;
+}
+
+}  // namespace
+
+i64 trapped_exec(Trap& trap) {
+  bool at = trap.number == __NR_execveat;
+  const u64* arguments = trap.arguments + (at ? 1 : 0);
+  u64 flags = at ? static_cast<u32>(trap.arguments[4]) : 0;
+  if ((flags & kExecveCheck) != 0) {  // asks only; nothing is executed
+    return raw_syscall(__NR_execveat, trap.arguments[0], arguments[0], arguments[1], arguments[2], flags);
+  }
+  Scratch* scratch = wait_for_scratch();
+  if (scratch == nullptr) return -ENOMEM;
+  ExecRequest request{};
+  request.directory = at ? static_cast<i32>(trap.arguments[0]) : AT_FDCWD;
+  request.path = arguments[0];
+  request.arguments = arguments[1];
+  request.environment = arguments[2];
+  request.flags = flags;
+  request.marker = marker_for_descendant();
+  request.scratch = scratch;
+  i64 result = run_on_scratch(scratch, prepare_on_scratch, &request);
+  if (result == 0) {
+    u64 call[6] = {reinterpret_cast<u64>(g_state.runtime_path), request.vector, request.environment};
+    result = stasis_blocking_call(trap.context, __NR_execve, call);
+    if (path_is_lost(result)) {
+      call[0] = reinterpret_cast<u64>(kExeLink);
+      result = stasis_blocking_call(trap.context, __NR_execve, call);
+    }
+  }
+  release_scratch(scratch);
+  return result;
+}
+
+i64 exec_first(const char* path, char** arguments, char** environment, const Marker& marker) {
+  Scratch* scratch = acquire_scratch();
+  ExecRequest request{};
+  request.directory = AT_FDCWD;
+  request.path = reinterpret_cast<u64>(path);
+  request.arguments = reinterpret_cast<u64>(arguments);
+  request.environment = reinterpret_cast<u64>(environment);
+  request.marker = marker;
+  request.scratch = scratch;
+  i64 result = prepare_exec(&request);
+  if (result == 0) result = raw_syscall(__NR_execve, marker.runtime_path, request.vector, environment);
+  release_scratch(scratch);
+  return result;
+}
+
+}  // namespace stasis::runtime

@@ -1,0 +1,29 @@
+// Executing a program through the runtime: what a trapped execve does, and how a first launch starts its program.
+#pragma once
+
+#include "runtime/marker.h"
+#include "runtime/scratch.h"
+#include "wire/types.h"
+
+namespace stasis::runtime {
+
+struct ExecRequest {
+  i32 directory;       // AT_FDCWD or as in execveat
+  u64 path;            // addresses in the program
+  u64 arguments;       // vector
+  u64 environment;     // vector
+  u64 flags;           // of execveat
+  Marker marker;       // to be told to the next runtime; program_fd and name_index are filled in
+  Scratch* scratch;
+  u64 vector;          // result: the vector to execute the runtime with
+  bool check_only;     // result: AT_EXECVE_CHECK was asked for, so the call goes to the kernel as it is
+};
+
+// Resolves path and `#!` lines, checks permission and format, builds the vector. Runs on the scratch stack. 0 or why the kernel would
+// refuse to execute the program.
+i64 prepare_exec(ExecRequest* request);
+
+// First launch: executes `path` through the runtime. Returns only on failure, with -errno.
+i64 exec_first(const char* path, char** arguments, char** environment, const Marker& marker);
+
+}  // namespace stasis::runtime

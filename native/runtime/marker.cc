@@ -1,0 +1,81 @@
+// Parsing and writing the marker (see marker.h, wire/launch.h).
+#include "runtime/marker.h"
+
+#include "runtime/text.h"
+
+namespace stasis::runtime {
+
+bool is_marker(const char* text) { return starts_with(text, wire::kMarkerPrefix); }
+
+namespace {
+
+// Moves `text` behind `key` if it starts with it.
+bool take_key(const char*& text, const char* key) {
+  if (!starts_with(text, key)) return false;
+  text += string_length(key);
+  return true;
+}
+
+bool take_field(const char*& text, Marker* marker) {
+  if (take_key(text, "filter=")) {
+    marker->first_launch = read_decimal(text) != 0;
+  } else if (take_key(text, "restore=")) {
+    marker->restore = read_decimal(text) != 0;
+  } else if (take_key(text, "clock=")) {
+    marker->restored_filter = read_decimal(text) != 0;
+  } else if (take_key(text, "plan=")) {
+    marker->plan_fd = static_cast<i32>(read_decimal(text));
+  } else if (take_key(text, "report=")) {
+    marker->report_fd = static_cast<i32>(read_decimal(text));
+  } else if (take_key(text, "done=")) {
+    marker->done_fd = static_cast<i32>(read_decimal(text));
+  } else if (take_key(text, "close=")) {
+    marker->program_fd = static_cast<i32>(read_decimal(text));
+  } else if (take_key(text, "name=")) {
+    marker->name_index = static_cast<u32>(read_decimal(text));
+  } else if (take_key(text, "mono=")) {
+    marker->monotonic_offset_ns = read_signed(text);
+  } else if (take_key(text, "boot=")) {
+    marker->boottime_offset_ns = read_signed(text);
+  } else {
+    return false;
+  }
+  return *text++ == ';';
+}
+
+char* write_field(char* to, const char* key, i64 value) {
+  to = write_signed(write_text(to, key), value);
+  return write_text(to, ";");
+}
+
+}  // namespace
+
+bool parse_marker(const char* text, Marker* marker) {
+  if (!is_marker(text)) return false;
+  text += wire::kMarkerPrefixBytes;
+  while (!starts_with(text, "rt=")) {
+    if (!take_field(text, marker)) return false;
+  }
+  marker->runtime_path = text + 3;
+  return *marker->runtime_path != 0;
+}
+
+u64 format_marker(const Marker& marker, char* to) {
+  char* end = write_text(to, wire::kMarkerPrefix);
+  if (marker.first_launch) end = write_field(end, "filter=", 1);
+  if (marker.restore) end = write_field(end, "restore=", 1);
+  if (marker.plan_fd >= 0) end = write_field(end, "plan=", marker.plan_fd);
+  if (marker.report_fd >= 0) end = write_field(end, "report=", marker.report_fd);
+  if (marker.done_fd >= 0) end = write_field(end, "done=", marker.done_fd);
+  if (marker.program_fd >= 0) end = write_field(end, "close=", marker.program_fd);
+  if (marker.name_index != 0) end = write_field(end, "name=", marker.name_index);
+  if (marker.restored_filter) {
+    end = write_field(end, "mono=", marker.monotonic_offset_ns);
+    end = write_field(end, "boot=", marker.boottime_offset_ns);
+    end = write_field(end, "clock=", 1);
+  }
+  end = write_text(write_text(end, "rt="), marker.runtime_path);
+  return static_cast<u64>(end - to);
+}
+
+}  // namespace stasis::runtime

@@ -1,0 +1,43 @@
+// The functions behind the entry points of the own vdso (vdso.S): the host's, plus the clock offsets. They run on the program's stack
+// in the program's thread, as often as a program asks for the time: no locks, and no system calls but those of the host's vdso.
+#include "runtime/clock.h"
+#include "runtime/syscall.h"
+#include "runtime/vdso.h"
+
+namespace stasis::runtime {
+
+HostVdso g_host_vdso;
+
+extern "C" {
+
+i32 stasis_vdso_clock_gettime(i32 clock_id, Timespec* time) {
+  i32 result = g_host_vdso.clock_gettime != nullptr
+                   ? g_host_vdso.clock_gettime(clock_id, time)
+                   : static_cast<i32>(raw_syscall(__NR_clock_gettime, clock_id, time));
+  i64 offset = clock_offset(static_cast<u32>(clock_id));
+  if (offset != 0 && result == 0) *time = add_to_time(*time, offset);
+  return result;
+}
+
+i32 stasis_vdso_gettimeofday(void* time, void* zone) {
+  if (g_host_vdso.gettimeofday != nullptr) return g_host_vdso.gettimeofday(time, zone);
+  return static_cast<i32>(raw_syscall(__NR_gettimeofday, time, zone));
+}
+
+i64 stasis_vdso_time(i64* time) {
+  return g_host_vdso.time != nullptr ? g_host_vdso.time(time) : raw_syscall(__NR_time, time);
+}
+
+i32 stasis_vdso_getcpu(u32* cpu, u32* node, void* unused) {
+  if (g_host_vdso.getcpu != nullptr) return g_host_vdso.getcpu(cpu, node, unused);
+  return static_cast<i32>(raw_syscall(__NR_getcpu, cpu, node, unused));
+}
+
+i32 stasis_vdso_clock_getres(i32 clock_id, Timespec* resolution) {
+  if (g_host_vdso.clock_getres != nullptr) return g_host_vdso.clock_getres(clock_id, resolution);
+  return static_cast<i32>(raw_syscall(__NR_clock_getres, clock_id, resolution));
+}
+
+}  // extern "C"
+
+}  // namespace stasis::runtime

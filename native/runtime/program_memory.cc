@@ -1,0 +1,62 @@
+// Reading and writing the program's memory (see program_memory.h).
+#include "runtime/program_memory.h"
+
+#include "runtime/state.h"
+#include "runtime/syscall.h"
+#include "runtime/text.h"
+
+namespace stasis::runtime {
+
+namespace {
+
+struct IoVector {
+  u64 address;
+  u64 bytes;
+};
+
+// One piece. process_vm_readv may copy less than asked when it meets a bad page; the caller then sees a short count.
+i64 copy_piece(i64 call, u64 own, u64 program, u64 bytes) {
+  if (__atomic_load_n(&g_private.no_process_vm, __ATOMIC_RELAXED) == 0) {
+    IoVector local{own, bytes}, remote{program, bytes};
+    // The thread's own id: the leader's may be that of a thread that has ended, whose memory the kernel cannot find.
+    i64 result = raw_syscall(call, raw_syscall(__NR_gettid), &local, 1, &remote, 1, 0);
+    if (result != -ENOSYS && result != -EPERM) return result;
+    __atomic_store_n(&g_private.no_process_vm, 1, __ATOMIC_RELAXED);
+  }
+  // An outer sandbox forbids the call (Docker's profile before kernel 4.8 did): a bad pointer is then a fault, as in a library.
+  u64 to = call == __NR_process_vm_readv ? own : program;
+  u64 from = call == __NR_process_vm_readv ? program : own;
+  memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes);
+  return static_cast<i64>(bytes);
+}
+
+}  // namespace
+
+i64 read_program(void* to, u64 from, u64 bytes) {
+  if (bytes == 0) return 0;
+  i64 result = copy_piece(__NR_process_vm_readv, reinterpret_cast<u64>(to), from, bytes);
+  return result == static_cast<i64>(bytes) ? 0 : -EFAULT;
+}
+
+i64 write_program(u64 to, const void* from, u64 bytes) {
+  if (bytes == 0) return 0;
+  i64 result = copy_piece(__NR_process_vm_writev, reinterpret_cast<u64>(from), to, bytes);
+  return result == static_cast<i64>(bytes) ? 0 : -EFAULT;
+}
+
+i64 read_program_string(char* to, u64 from, u64 capacity) {
+  u64 length = 0;
+  while (length < capacity) {
+    // Up to 256 bytes that do not cross a page, so that a string at the end of a mapping is read.
+    u64 piece = wire::kPageBytes - ((from + length) & (wire::kPageBytes - 1));
+    if (piece > 256) piece = 256;
+    if (piece > capacity - length) piece = capacity - length;
+    if (read_program(to + length, from + length, piece) < 0) return -EFAULT;
+    for (u64 end = length + piece; length < end; length++) {
+      if (to[length] == 0) return static_cast<i64>(length);
+    }
+  }
+  return -ENAMETOOLONG;
+}
+
+}  // namespace stasis::runtime

@@ -1,0 +1,63 @@
+// The runtime's data and the descriptor that leads a tracer to it (see state.h, wire/descriptor.h).
+#include "runtime/state.h"
+
+#include "runtime/syscall.h"
+#include "runtime/text.h"
+
+extern "C" {
+extern const char stasis_text_begin[], stasis_text_end[];
+extern const char stasis_blocking_begin[], stasis_blocking_site[], stasis_blocking_after[], stasis_blocking_end[];
+extern const char stasis_parasite_entry[], stasis_parasite_sigreturn[];
+extern const char stasis_build_id_note[];
+}
+
+namespace stasis::runtime {
+
+wire::RuntimeState g_state;
+PrivateState g_private;
+ProcessMarks g_process;
+
+namespace {
+
+// Room for a block and a frame with a large XSAVE area, for the first run of a checkpoint.
+alignas(64) u8 g_parasite_area[32768];
+
+// ELF note: name and descriptor lengths, type, "GNU\0", then the id.
+constexpr u32 kNoteHeaderBytes = 16;
+
+}  // namespace
+
+extern "C" {
+// Static initialisers are addresses, which the linker knows, so no code has to run before a tracer may look.
+__attribute__((section(".descriptor"), used)) wire::Descriptor stasis_descriptor = {
+    .magic = wire::kDescriptorMagic,
+    .version = wire::kDescriptorVersion,
+    .bytes = sizeof(wire::Descriptor),
+    .text_begin = reinterpret_cast<u64>(stasis_text_begin),
+    .text_end = reinterpret_cast<u64>(stasis_text_end),
+    .blocking_begin = reinterpret_cast<u64>(stasis_blocking_begin),
+    .blocking_call = reinterpret_cast<u64>(stasis_blocking_site),
+    .blocking_after = reinterpret_cast<u64>(stasis_blocking_after),
+    .blocking_end = reinterpret_cast<u64>(stasis_blocking_end),
+    .parasite_entry = reinterpret_cast<u64>(stasis_parasite_entry),
+    .parasite_sigreturn = reinterpret_cast<u64>(stasis_parasite_sigreturn),
+    .state = reinterpret_cast<u64>(&g_state),
+    .main_parasite_area = reinterpret_cast<u64>(g_parasite_area),
+    .main_parasite_bytes = sizeof g_parasite_area,
+    .build_id = {},
+    .reserved = 0,
+};
+}
+
+void fill_descriptor() {
+  memcpy(stasis_descriptor.build_id, stasis_build_id_note + kNoteHeaderBytes, sizeof stasis_descriptor.build_id);
+}
+
+void start_process() {
+  memset(&g_process, 0, sizeof g_process);
+  g_process.owner_pid = static_cast<u32>(raw_syscall(__NR_getpid));
+}
+
+bool owns_memory() { return static_cast<u32>(raw_syscall(__NR_getpid)) == g_process.owner_pid; }
+
+}  // namespace stasis::runtime
