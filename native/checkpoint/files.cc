@@ -1,0 +1,89 @@
+// Regular files, directories and a few devices, which a restore opens again by path.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+
+#include "checkpoint/fds.h"
+
+namespace stasis::checkpoint {
+
+namespace {
+
+constexpr unsigned kMemoryMajor = 1;                       // /dev/mem and its like
+constexpr unsigned kMemoryMinors[] = {3, 5, 7, 8, 9};  // null, zero, full, random, urandom
+constexpr long kOverlayMagic = 0x794c7630;
+
+bool is_plain_device(const Fd& fd) {
+  const unsigned minor_number = minor(fd.device_number);
+  return major(fd.device_number) == kMemoryMajor &&
+         std::find(std::begin(kMemoryMinors), std::end(kMemoryMinors), minor_number) != std::end(kMemoryMinors);
+}
+
+// Whether the path still leads to the very file that is open. An overlay may show another inode once a file was copied up.
+bool leads_to(const Fd& fd) {
+  struct stat status;
+  if (::stat(fd.link.c_str(), &status) != 0) return false;
+  if (status.st_ino == fd.inode && status.st_dev == fd.device) return true;
+  struct statfs system;
+  return ::statfs(fd.link.c_str(), &system) == 0 && system.f_type == kOverlayMagic;
+}
+
+// True if the file can be opened again; else a finding says why not.
+bool check_file(const Subject& subject, const Fd& fd, Findings& findings) {
+  const std::string where = subject.where(fd.number);
+  const std::string own = "/proc/" + std::to_string(subject.pid) + "/";
+  if (fd.link.rfind(own, 0) == 0) {
+    findings.add(where, "a file about the process itself, " + fd.link, "close it before the checkpoint");
+    return false;
+  }
+  if (!leads_to(fd)) {
+    const bool deleted = fd.links == 0;
+    findings.add(where, (deleted ? "a deleted file, " : "a file that was moved or replaced, ") + fd.link,
+                 deleted ? "close it before the checkpoint" : "put it back or close it before the checkpoint");
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Status save_files(const Subject& subject, FdTable& table, image::Image& image, Findings& findings) {
+  for (Description& description : table.descriptions) {
+    const Fd& fd = description.first();
+    if (description.saved || fd.link.empty() || fd.link[0] != '/' || fd.link_starts("/memfd:")) continue;
+    const std::string where = subject.where(fd.number);
+    description.saved = true;
+    switch (fd.type()) {
+      case S_IFREG:
+      case S_IFDIR:
+        break;
+      case S_IFCHR:
+        if (is_plain_device(fd)) break;
+        findings.add(where, "the device " + fd.link, "close it before the checkpoint");
+        continue;
+      case S_IFIFO:
+        findings.add(where, "the FIFO " + fd.link, "close it before the checkpoint, or use a pipe");
+        continue;
+      default:
+        findings.add(where, "the special file " + fd.link, "close it before the checkpoint");
+        continue;
+    }
+    if (!check_file(subject, fd, findings)) continue;
+    image::OpenFile record;
+    record.numbers = description.numbers();
+    record.path = fd.link;
+    record.flags = fd.flags;
+    record.position = fd.type() == S_IFCHR || (fd.flags & O_PATH) != 0 ? -1 : fd.position;
+    record.file_type = fd.type();
+    record.file_bytes = fd.type() == S_IFREG ? fd.bytes : 0;
+    record.file_modified_ns = fd.modified_ns;
+    record.device_number = fd.type() == S_IFCHR ? fd.device_number : 0;
+    image.open_files.push_back(std::move(record));
+  }
+  return {};
+}
+
+}  // namespace stasis::checkpoint

@@ -1,0 +1,243 @@
+#include "checkpoint/memory.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "os/build_id.h"
+#include "os/file.h"
+#include "wire/layout.h"
+
+namespace stasis::checkpoint {
+
+namespace {
+
+using procfs::MapLine;
+
+constexpr long kOverlayMagic = 0x794c7630;
+constexpr char kDeleted[] = " (deleted)";
+
+bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
+bool ends_with(const std::string& text, const std::string& suffix) {
+  return text.size() >= suffix.size() && text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
+std::string range_of(const Subject& subject, const MapLine& line) {
+  char text[64];
+  std::snprintf(text, sizeof text, ", address 0x%lx-0x%lx", line.start, line.end);
+  return subject.where() + text;
+}
+
+struct Bit {
+  const char* flag;
+  std::uint32_t bit;
+};
+constexpr Bit kAdvice[] = {
+    {"dc", image::kAdviceDontFork},  {"dd", image::kAdviceDontDump},   {"hg", image::kAdviceHugePage},   {"nh", image::kAdviceNoHugePage},
+    {"mg", image::kAdviceMergeable}, {"wf", image::kAdviceWipeOnFork}, {"sr", image::kAdviceSequential}, {"rr", image::kAdviceRandom},
+};
+constexpr Bit kTraits[] = {
+    {"gd", image::kMappingGrowsDown},
+    {"nr", image::kMappingNoReserve},
+    {"lo", image::kMappingLocked},
+};
+
+// Flags of memory that cannot be saved.
+struct Obstacle {
+  const char* flag;
+  const char* what;
+  const char* remedy;
+};
+constexpr Obstacle kObstacles[] = {
+    {"ht", "huge pages of hugetlbfs", "use transparent huge pages"},
+    {"io", "memory of a device", "unmap it before the checkpoint"},
+    {"pf", "memory of a device", "unmap it before the checkpoint"},
+    {"um", "memory registered with userfaultfd", "unregister it before the checkpoint"},
+    {"uw", "memory registered with userfaultfd", "unregister it before the checkpoint"},
+    {"ui", "memory registered with userfaultfd", "unregister it before the checkpoint"},
+    {"ss", "a shadow stack", "run the program without shadow stacks (GLIBC_TUNABLES=glibc.cpu.x86_shstk=off)"},
+};
+
+enum class Kind { Anonymous, SharedAnonymous, PageFile, File, Skip, Refused };
+
+class Planner {
+ public:
+  Planner(const Subject& subject, MappedFileFacts& files, Findings& findings) : subject_(subject), files_(files), findings_(findings) {}
+
+  void add(const MapLine& line);
+  std::vector<PlannedMapping> take() { return std::move(mappings_); }
+
+ private:
+  Kind kind_of(const MapLine& line, image::Mapping& record);
+  Kind refuse(const MapLine& line, const std::string& what, const char* remedy) {
+    findings_.add(range_of(subject_, line), what, remedy);
+    return Kind::Refused;
+  }
+  bool is_page_file(const MapLine& line) const;
+  bool check_sharing(const MapLine& line);
+
+  const Subject& subject_;
+  MappedFileFacts& files_;
+  Findings& findings_;
+  std::vector<PlannedMapping> mappings_;
+  std::vector<MapLine> shared_;
+};
+
+// Page files may lie on file systems whose device number in maps is not that of stat(2) (btrfs, overlayfs); there the name decides.
+bool Planner::is_page_file(const MapLine& line) const {
+  if (line.shared || line.inode == 0) return false;
+  return std::any_of(subject_.page_files.begin(), subject_.page_files.end(), [&](const wire::PageFileIdentity& file) {
+    if (file.inode != line.inode) return false;
+    const auto slash = line.name.rfind('/');
+    return file.device == line.device || (slash != std::string::npos && line.name.compare(slash + 1, 6, "pages-") == 0);
+  });
+}
+
+// Two mappings of the same pages of a shared object would become two objects.
+bool Planner::check_sharing(const MapLine& line) {
+  for (const MapLine& other : shared_) {
+    if (other.inode != line.inode || other.device != line.device) continue;
+    if (line.offset < other.offset + (other.end - other.start) && other.offset < line.offset + (line.end - line.start)) return false;
+  }
+  shared_.push_back(line);
+  return true;
+}
+
+Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
+  const std::string& name = line.name;
+  if (line.start >= wire::kWindowBase && line.end <= wire::kWindowEnd) return Kind::Skip;
+  if (line.start < wire::kWindowEnd && line.end > wire::kWindowBase) {
+    return refuse(line, "memory that reaches into the runtime's window", "report this");
+  }
+  if (name == "[vsyscall]") return Kind::Skip;
+  for (const Obstacle& obstacle : kObstacles) {
+    if (line.has_flag(obstacle.flag)) return refuse(line, obstacle.what, obstacle.remedy);
+  }
+  if (is_page_file(line)) return Kind::PageFile;
+  if (starts_with(name, "/dev/zero")) {
+    if (!line.shared) return Kind::Anonymous;
+    if (!check_sharing(line)) return refuse(line, "shared memory that is mapped twice", "unmap it before the checkpoint");
+    return Kind::SharedAnonymous;
+  }
+  if (starts_with(name, "[anon_shmem:")) return Kind::SharedAnonymous;
+  if (line.inode == 0) {
+    if (name == "[vdso]" || name == "[vvar]" || name == "[vvar_vclock]") {
+      return refuse(line, "the kernel's vdso outside the runtime's window", "start the application anew");
+    }
+    if (name.empty() || name == "[heap]" || name == "[stack]" || starts_with(name, "[stack:") || starts_with(name, "[anon:")) return Kind::Anonymous;
+    return refuse(line, "a mapping of unknown kind, " + name, "unmap it before the checkpoint");
+  }
+  if (starts_with(name, "/SYSV")) return refuse(line, "a System V shared memory segment", "detach it (shmdt) before the checkpoint");
+  if (starts_with(name, "/memfd:")) return refuse(line, "a mapping of a memory file (memfd), " + name, "unmap it before the checkpoint, or use a file");
+  if (starts_with(name, "/[aio]")) return refuse(line, "an asynchronous I/O context", "end it (io_destroy) before the checkpoint");
+  if (starts_with(name, "anon_inode:")) return refuse(line, "a mapping of " + name.substr(11), "unmap it before the checkpoint");
+  if (files_.fill(line, record)) return Kind::File;
+  if (ends_with(name, kDeleted)) return refuse(line, "a mapping of a deleted file, " + name, "start the application anew after replacing its files");
+  struct stat status;
+  if (!name.empty() && ::stat(name.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    return refuse(line, "a mapping of the device " + name, "unmap it before the checkpoint");
+  }
+  return refuse(line, "a mapping of a file that was moved or replaced, " + name, "start the application anew after replacing its files");
+}
+
+PageRule rule_of(Kind kind, bool shared) {
+  switch (kind) {
+    case Kind::Anonymous:
+      return PageRule::Present;
+    case Kind::SharedAnonymous:
+    case Kind::PageFile:
+      return PageRule::NonZero;
+    default:
+      return shared ? PageRule::None : PageRule::Changed;
+  }
+}
+
+bool can_join(const image::Mapping& a, const image::Mapping& b) {
+  return a.source == image::MappingSource::Anonymous && b.source == image::MappingSource::Anonymous && !a.shared && !b.shared &&
+         a.address + a.length == b.address && a.protection == b.protection && a.traits == b.traits && a.advice == b.advice &&
+         (a.traits & image::kMappingGrowsDown) == 0;
+}
+
+void Planner::add(const MapLine& line) {
+  image::Mapping record;
+  const Kind kind = kind_of(line, record);
+  if (kind == Kind::Skip || kind == Kind::Refused) return;
+  record.address = line.start;
+  record.length = line.end - line.start;
+  record.protection = line.protection;
+  record.shared = line.shared;
+  record.source = kind == Kind::File ? image::MappingSource::File : image::MappingSource::Anonymous;
+  for (const Bit& advice : kAdvice) {
+    if (line.has_flag(advice.flag)) record.advice |= advice.bit;
+  }
+  for (const Bit& trait : kTraits) {
+    if (line.has_flag(trait.flag)) record.traits |= trait.bit;
+  }
+  const Piece piece{line.start, line.end, rule_of(kind, line.shared)};
+  if (!mappings_.empty() && can_join(mappings_.back().record, record)) {
+    mappings_.back().record.length += record.length;
+    mappings_.back().pieces.push_back(piece);
+    return;
+  }
+  mappings_.push_back({std::move(record), {piece}});
+}
+
+}  // namespace
+
+MappedFileFacts::Facts& MappedFileFacts::facts_of(const std::string& path) {
+  const auto [place, fresh] = files_.try_emplace(path);
+  Facts& facts = place->second;
+  if (!fresh) return facts;
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return facts;
+  facts.found = true;
+  facts.regular = S_ISREG(status.st_mode);
+  facts.inode = status.st_ino;
+  facts.bytes = static_cast<std::uint64_t>(status.st_size);
+  facts.modified_ns = status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec;
+  struct statfs system;
+  facts.overlay = ::statfs(path.c_str(), &system) == 0 && system.f_type == kOverlayMagic;
+  return facts;
+}
+
+bool MappedFileFacts::fill(const MapLine& line, image::Mapping& record) {
+  if (line.name.empty() || line.name[0] != '/') return false;
+  Facts& facts = facts_of(line.name);
+  // maps shows the inode of the layer below an overlay, and on btrfs a device number of its own.
+  if (!facts.found || !facts.regular || (facts.inode != line.inode && !facts.overlay)) return false;
+  if (!facts.build_id_read) {
+    facts.build_id_read = true;
+    auto file = open_file_at(AT_FDCWD, line.name, O_RDONLY, 0, "reading a build id");
+    if (file.ok()) facts.build_id = build_id_of(file.value().get());
+  }
+  record.path = line.name;
+  record.file_offset = line.offset;
+  record.file_bytes = facts.bytes;
+  record.file_modified_ns = facts.modified_ns;
+  record.file_build_id = facts.build_id;
+  return true;
+}
+
+Result<std::vector<MapLine>> read_mappings(pid_t pid, const std::vector<MapLine>& earlier) {
+  std::vector<MapLine> lines = STASIS_TRY(procfs::read_maps(pid));
+  std::size_t at = 0;
+  for (MapLine& line : lines) {
+    if (line.start >= wire::kWindowBase && line.end <= wire::kWindowEnd) continue;  // of no interest, and changed by the checkpoint itself
+    while (at < earlier.size() && earlier[at].start < line.start) ++at;
+    if (at == earlier.size() || !(earlier[at] == line)) return procfs::read_smaps(pid);
+    line.vm_flags = earlier[at].vm_flags;
+  }
+  return lines;
+}
+
+Result<std::vector<PlannedMapping>> plan_mappings(const Subject& subject, const std::vector<MapLine>& lines, MappedFileFacts& files,
+                                                  Findings& findings) {
+  Planner planner(subject, files, findings);
+  for (const MapLine& line : lines) planner.add(line);
+  return planner.take();
+}
+
+}  // namespace stasis::checkpoint

@@ -1,0 +1,232 @@
+#include "checkpoint/pages.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "os/file.h"
+#include "wire/layout.h"
+
+namespace stasis::checkpoint {
+
+namespace {
+
+using wire::kPageBytes;
+
+// struct pm_scan_arg and struct page_region of linux/fs.h (kernel 6.7).
+struct ScanRegion {
+  std::uint64_t start, end, categories;
+};
+struct ScanArgument {
+  std::uint64_t size, flags, start, end, walk_end, regions, region_count, max_pages, inverted, mask, any_of, returned;
+};
+constexpr unsigned long kScan = _IOWR('f', 16, ScanArgument);
+constexpr std::uint64_t kFile = 1 << 2, kPresent = 1 << 3, kSwapped = 1 << 4, kZeroPage = 1 << 5;
+constexpr std::size_t kScanRegions = 4096;
+
+// Bits of an entry of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).
+constexpr std::uint64_t kEntryFile = 1ULL << 61, kEntrySwapped = 1ULL << 62, kEntryPresent = 1ULL << 63;
+constexpr std::size_t kEntriesAtOnce = 8192;
+
+constexpr std::size_t kBufferBytes = 2 << 20;
+
+void append(std::vector<Range>& ranges, std::uint64_t start, std::uint64_t end) {
+  if (!ranges.empty() && ranges.back().end == start) {
+    ranges.back().end = end;
+  } else {
+    ranges.push_back({start, end});
+  }
+}
+
+// Copies ranges of the process, with zeros between them, to the end of the page file.
+class Copier {
+ public:
+  Copier(const Subject& subject, const ProcessMemory& memory, image::PageFileWriter& writer)
+      : subject_(subject), memory_(memory), writer_(writer), buffer_(new (std::align_val_t(kPageBytes)) std::uint8_t[kBufferBytes]) {}
+
+  // Where the next byte will be in the file.
+  std::uint64_t offset() const { return writer_.bytes() + used_; }
+
+  Status add(std::uint64_t address, std::uint64_t bytes) {
+    while (bytes > 0) {
+      const std::size_t count = STASIS_TRY(make_room(bytes));
+      transfers_.push_back({address, buffer_.get() + used_, count});
+      used_ += count;
+      address += count;
+      bytes -= count;
+    }
+    return {};
+  }
+
+  Status add_zeros(std::uint64_t bytes) {
+    while (bytes > 0) {
+      const std::size_t count = STASIS_TRY(make_room(bytes));
+      std::memset(buffer_.get() + used_, 0, count);
+      used_ += count;
+      bytes -= count;
+    }
+    return {};
+  }
+
+  Status flush() {
+    STASIS_TRY(check_cancelled(subject_.cancel));
+    STASIS_TRY(memory_.read(transfers_));
+    transfers_.clear();
+    STASIS_TRY(writer_.append({buffer_.get(), used_}));
+    used_ = 0;
+    return {};
+  }
+
+  // Reads pages only to look at them.
+  Result<std::vector<Range>> find_not_zero(std::uint64_t start, std::uint64_t end) {
+    std::vector<Range> ranges;
+    if (used_ > 0) STASIS_TRY(flush());
+    while (start < end) {
+      STASIS_TRY(check_cancelled(subject_.cancel));
+      const std::size_t count = std::min<std::uint64_t>(kBufferBytes, end - start);
+      STASIS_TRY(memory_.read(start, {buffer_.get(), count}));
+      for (std::size_t at = 0; at < count; at += kPageBytes) {
+        if (!image::is_zero_page(buffer_.get() + at)) append(ranges, start + at, start + at + kPageBytes);
+      }
+      start += count;
+    }
+    return ranges;
+  }
+
+ private:
+  struct Free {
+    void operator()(std::uint8_t* bytes) const { ::operator delete[](bytes, std::align_val_t(kPageBytes)); }
+  };
+
+  Result<std::size_t> make_room(std::uint64_t bytes) {
+    if (used_ == kBufferBytes) STASIS_TRY(flush());
+    return std::min<std::size_t>(bytes, kBufferBytes - used_);
+  }
+
+  const Subject& subject_;
+  const ProcessMemory& memory_;
+  image::PageFileWriter& writer_;
+  std::unique_ptr<std::uint8_t[], Free> buffer_;
+  std::size_t used_ = 0;
+  std::vector<ProcessMemory::Transfer> transfers_;
+};
+
+Result<std::vector<Range>> ranges_of(PlannedMapping& mapping, PageTables& tables, Copier& copier) {
+  std::vector<Range> ranges;
+  for (const Piece& piece : mapping.pieces) {
+    if (piece.rule == PageRule::None) continue;
+    if (piece.rule == PageRule::NonZero) {
+      for (const Range& range : STASIS_TRY(copier.find_not_zero(piece.start, piece.end))) append(ranges, range.start, range.end);
+      continue;
+    }
+    for (const Range& range : STASIS_TRY(tables.find(piece))) {
+      if (tables.knows_zero_page() || piece.rule == PageRule::Changed) {
+        append(ranges, range.start, range.end);
+        continue;
+      }
+      for (const Range& part : STASIS_TRY(copier.find_not_zero(range.start, range.end))) append(ranges, part.start, part.end);
+    }
+  }
+  return ranges;
+}
+
+// One run for a row of ranges with small gaps.
+Status store_mapping(PlannedMapping& mapping, const std::vector<Range>& ranges, Copier& copier) {
+  const bool fill = mapping.record.source == image::MappingSource::Anonymous;
+  std::uint64_t end = 0;
+  for (const Range& range : ranges) {
+    auto& runs = mapping.record.runs;
+    const bool joins = fill && !runs.empty() && range.start - end <= kMaxGapPages * kPageBytes;
+    if (joins) {
+      STASIS_TRY(copier.add_zeros(range.start - end));
+      runs.back().length += range.end - end;
+    } else {
+      runs.push_back({range.start, range.end - range.start, 0, copier.offset()});
+    }
+    STASIS_TRY(copier.add(range.start, range.end - range.start));
+    end = range.end;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<PageTables> PageTables::open(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/pagemap";
+  auto fd = open_file_at(AT_FDCWD, path, O_RDONLY, 0, "opening the page tables");
+  if (!fd.ok()) return std::move(fd).error().with_pid(pid);
+  return PageTables(std::move(fd).value());
+}
+
+Result<std::vector<Range>> PageTables::find(const Piece& piece) {
+  if (scan_works_) {
+    auto ranges = scan(piece);
+    if (ranges.ok() || (ranges.error().error != ENOTTY && ranges.error().error != EINVAL)) return ranges;
+    scan_works_ = false;
+  }
+  return read_entries(piece);
+}
+
+Result<std::vector<Range>> PageTables::scan(const Piece& piece) {
+  std::vector<Range> ranges;
+  std::vector<ScanRegion> regions(kScanRegions);
+  ScanArgument argument{};
+  argument.size = sizeof argument;
+  argument.start = piece.start;
+  argument.end = piece.end;
+  argument.regions = reinterpret_cast<std::uint64_t>(regions.data());
+  argument.region_count = regions.size();
+  // Pages that are neither the file's nor the zero page and that exist, in memory or in swap.
+  argument.mask = argument.inverted = kFile | kZeroPage;
+  argument.any_of = kPresent | kSwapped;
+  argument.returned = kPresent | kSwapped;
+  while (true) {
+    const int count = ::ioctl(fd_.get(), kScan, &argument);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return Error::of_errno("ioctl", "scanning the page tables").with_range(piece.start, piece.end - piece.start);
+    for (int i = 0; i < count; ++i) append(ranges, regions[i].start, regions[i].end);
+    // walk_end may be stale once the kernel has flushed its own batch; fewer regions than asked mean that the walk is over.
+    if (static_cast<std::size_t>(count) < regions.size()) return ranges;
+    argument.start = regions[count - 1].end;
+    if (argument.start >= piece.end) return ranges;
+  }
+}
+
+Result<std::vector<Range>> PageTables::read_entries(const Piece& piece) {
+  std::vector<Range> ranges;
+  std::vector<std::uint64_t> entries(kEntriesAtOnce);
+  std::uint64_t page = piece.start / kPageBytes;
+  const std::uint64_t end = piece.end / kPageBytes;
+  while (page < end) {
+    const std::size_t wanted = std::min<std::uint64_t>(entries.size(), end - page);
+    auto* bytes = reinterpret_cast<std::uint8_t*>(entries.data());
+    const std::size_t got = STASIS_TRY(read_at(fd_.get(), {bytes, wanted * 8}, page * 8, "/proc/PID/pagemap")) / 8;
+    if (got == 0) return Error::plain(ErrorKind::Failed, "reading the page tables: they ended early").with_range(page * kPageBytes, kPageBytes);
+    for (std::size_t i = 0; i < got; ++i) {
+      if ((entries[i] & (kEntryPresent | kEntrySwapped)) == 0 || (entries[i] & kEntryFile) != 0) continue;
+      append(ranges, (page + i) * kPageBytes, (page + i + 1) * kPageBytes);
+    }
+    page += got;
+  }
+  return ranges;
+}
+
+Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory, std::vector<PlannedMapping>& mappings,
+                                  image::PageFileWriter& writer) {
+  PageTables tables = STASIS_TRY(PageTables::open(subject.pid));
+  Copier copier(subject, memory, writer);
+  std::uint64_t runs = 0;
+  for (PlannedMapping& mapping : mappings) {
+    const std::vector<Range> ranges = STASIS_TRY(ranges_of(mapping, tables, copier));
+    STASIS_TRY(store_mapping(mapping, ranges, copier));
+    runs += mapping.record.runs.size();
+  }
+  STASIS_TRY(copier.flush());
+  return runs;
+}
+
+}  // namespace stasis::checkpoint

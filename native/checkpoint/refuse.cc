@@ -1,0 +1,155 @@
+#include "checkpoint/refuse.h"
+
+#include <linux/kcmp.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "wire/layout.h"
+
+namespace stasis::checkpoint {
+
+namespace {
+
+constexpr std::size_t kStartTime = 22;
+constexpr std::uint64_t kOwnFilters = 1;
+
+struct Table {
+  int type;
+  const char* what;
+};
+constexpr Table kTables[] = {
+    {KCMP_FILES, "a table of descriptors"},
+    {KCMP_FS, "a working directory"},
+    {KCMP_VM, "an address space"},
+    {KCMP_SIGHAND, "signal handlers"},
+};
+
+constexpr const char* kNamespaces[] = {"mnt", "pid", "net", "ipc", "uts", "user"};
+
+void refuse_children(const Subject& subject, const std::vector<pid_t>& children, Findings& findings) {
+  for (const pid_t child : children) {
+    const std::string where = "process " + std::to_string(child);
+    const auto stat = procfs::read_stat(child);
+    std::string name;
+    if (const auto text = procfs::read_text(child, "comm"); text.ok()) name = text.value().substr(0, text.value().find('\n'));
+    if (stat.ok() && stat.value().state == 'Z') {
+      findings.add(where, "a child of process " + std::to_string(subject.pid) + " (" + name + ") that ended and was not waited for",
+                   "let the program wait for it");
+    } else {
+      findings.add(where, "a child of process " + std::to_string(subject.pid) + " (" + name + ")", "end it before the checkpoint");
+    }
+  }
+}
+
+// The runtime installed one filter; those that this process has too were there before (a container's).
+void refuse_filters(const Subject& subject, const procfs::Fields& status, Findings& findings) {
+  const auto own = procfs::read_status(::getpid());
+  const std::uint64_t inherited = own.ok() ? own.value().number("Seccomp_filters") : 0;
+  const std::uint64_t filters = status.number("Seccomp_filters");
+  if (filters > kOwnFilters + inherited) {
+    findings.add(subject.where(), std::to_string(filters - kOwnFilters - inherited) + " seccomp filters of the program's own",
+                 "run the program with its sandbox switched off");
+  }
+}
+
+Status refuse_threads(const Subject& subject, Findings& findings) {
+  for (const pid_t tid : STASIS_TRY(procfs::list_threads(subject.pid))) {
+    const auto text = procfs::read_text(subject.pid, "task/" + std::to_string(tid) + "/stat");
+    if (!text.ok()) continue;
+    const auto stat = procfs::parse_stat(text.value());
+    if (tid == subject.pid && stat.ok() && stat.value().state == 'Z') {
+      findings.add(subject.where(), "the main thread has ended while others go on", "let the main thread wait for them");
+    }
+    if (tid == subject.pid) continue;
+    for (const Table& table : kTables) {
+      // > 0 means different; an error means that the thread is gone or kcmp(2) is not to be had, which later calls will tell.
+      if (::syscall(SYS_kcmp, subject.pid, tid, table.type, 0, 0) > 0) {
+        findings.add(subject.where() + ", thread " + std::to_string(tid), std::string(table.what) + " of its own (unshare)",
+                     "let the threads share it");
+      }
+    }
+  }
+  return {};
+}
+
+Status refuse_places(const Subject& subject, Findings& findings) {
+  const std::string cwd = STASIS_TRY(procfs::read_link(subject.pid, "cwd"));
+  struct stat by_path, by_link;
+  const std::string link = "/proc/" + std::to_string(subject.pid) + "/cwd";
+  if (::stat(link.c_str(), &by_link) == 0 &&
+      (::stat(cwd.c_str(), &by_path) != 0 || by_path.st_ino != by_link.st_ino || by_path.st_dev != by_link.st_dev)) {
+    findings.add(subject.where(), "the working directory was deleted or moved, " + cwd, "let the program change to another directory");
+  }
+  if (STASIS_TRY(procfs::read_link(subject.pid, "root")) != STASIS_TRY(procfs::read_link(::getpid(), "root"))) {
+    findings.add(subject.where(), "another root directory (chroot)", "run the program without chroot");
+  }
+  for (const char* name : kNamespaces) {
+    const auto theirs = procfs::read_link(subject.pid, std::string("ns/") + name);
+    const auto ours = procfs::read_link(::getpid(), std::string("ns/") + name);
+    if (theirs.ok() && ours.ok() && theirs.value() != ours.value()) {
+      findings.add(subject.where(), std::string("another ") + name + " namespace than that of the checkpoint",
+                   "run the program without unshare, or make the checkpoint in its namespace");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status read_runtime(const ProcessMemory& memory, Subject& subject) {
+  const auto descriptor = memory.read_value<wire::Descriptor>(wire::kDescriptorAddress);
+  if (!descriptor.ok() || descriptor.value().magic != wire::kDescriptorMagic) {
+    return Error::plain(ErrorKind::Unsupported, "the process does not run under Stasis", "start it with `stasis run`").with_pid(subject.pid);
+  }
+  if (descriptor.value().version != wire::kDescriptorVersion || descriptor.value().bytes != sizeof(wire::Descriptor)) {
+    return Error::plain(ErrorKind::Unsupported,
+                        "the process runs under a runtime of version " + std::to_string(descriptor.value().version) + ", and this is " +
+                            std::to_string(wire::kDescriptorVersion),
+                        "use the version of Stasis that started it")
+        .with_pid(subject.pid);
+  }
+  subject.runtime = descriptor.value();
+  const auto state = STASIS_TRY(memory.read_value<wire::RuntimeState>(subject.runtime.state));
+  const std::uint32_t count = std::min(state.page_file_count, wire::kMaxPageFiles);
+  subject.page_files.assign(state.page_files, state.page_files + count);
+  return {};
+}
+
+Status check_identity(const Subject& subject, const procfs::Fields& status) {
+  const procfs::Stat stat = STASIS_TRY(procfs::read_stat(subject.pid));
+  if (subject.options.start_time != 0 && stat.field[kStartTime] != subject.options.start_time) {
+    return Error::plain(ErrorKind::NotFound, "the application is gone and its process id belongs to another process").with_pid(subject.pid);
+  }
+  if (stat.state == 'Z' && status.number("Threads") <= 1) {
+    return Error::plain(ErrorKind::NotFound, "the application has ended").with_pid(subject.pid);
+  }
+  const std::uint64_t tracer = status.number("TracerPid");
+  if (tracer != 0) {
+    return Error::plain(ErrorKind::Busy, "the process is traced by process " + std::to_string(tracer), "end that debugger or tracer first")
+        .with_pid(subject.pid);
+  }
+  return {};
+}
+
+Status refuse_process(const Subject& subject, const procfs::Fields& status, Findings& findings) {
+  refuse_children(subject, STASIS_TRY(procfs::list_children(subject.pid)), findings);
+  refuse_filters(subject, status, findings);
+  STASIS_TRY(refuse_threads(subject, findings));
+  STASIS_TRY(refuse_places(subject, findings));
+  // CONFIG_POSIX_TIMERS and CONFIG_CHECKPOINT_RESTORE; without the file nothing can be known.
+  const auto timers = procfs::read_text(subject.pid, "timers");
+  if (timers.ok() && !timers.value().empty()) {
+    findings.add(subject.where(), "POSIX timers (timer_create)", "delete them before the checkpoint, or use timerfd or setitimer");
+  }
+  if (status.find("x86_Thread_features").find("shstk") != std::string_view::npos) {
+    findings.add(subject.where(), "shadow stacks", "run the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");
+  }
+  return {};
+}
+
+}  // namespace stasis::checkpoint

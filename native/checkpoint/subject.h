@@ -1,0 +1,57 @@
+// What a checkpoint works on, shared by all files of this directory, and the list of what stands in its way.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "checkpoint/checkpoint.h"
+#include "image/image.h"
+#include "os/unique_fd.h"
+#include "wire/descriptor.h"
+
+namespace stasis::checkpoint {
+
+// Everything is looked at twice by the same code: Before the stop, to refuse early and all at once, then Stopped, to save it.
+enum class Phase { Before, Stopped };
+
+// One line for each thing that cannot be saved: where it is, what it is, what to do.
+class Findings {
+ public:
+  void add(const std::string& where, const std::string& what, const std::string& remedy) {
+    lines_.push_back(where + ": " + what + "; " + remedy);
+  }
+  bool empty() const { return lines_.empty(); }
+
+  // Unsupported, with all lines; `empty` must be false.
+  Error error(pid_t pid) && {
+    Error error = Error::plain(ErrorKind::Unsupported,
+                               lines_.size() == 1 ? "the application has something that cannot be saved: " + lines_.front()
+                                                  : "the application has " + std::to_string(lines_.size()) + " things that cannot be saved");
+    error.pid = pid;
+    error.details = std::move(lines_);
+    return error;
+  }
+
+ private:
+  std::vector<std::string> lines_;
+};
+
+struct Subject {
+  const Options& options;
+  const CancelToken& cancel;
+  pid_t pid;
+  UniqueFd process;  // pidfd
+  Phase phase = Phase::Before;
+  wire::Descriptor runtime{};
+  std::vector<wire::PageFileIdentity> page_files;  // files whose private mappings stand for anonymous memory
+
+  std::string where() const { return "process " + std::to_string(pid); }
+  std::string where(int fd) const { return where() + ", fd " + std::to_string(fd); }
+};
+
+Status check_cancelled(const CancelToken& cancel);
+
+}  // namespace stasis::checkpoint

@@ -1,0 +1,86 @@
+// Calls that only the thread itself can make, safe against the death of the tracer at any instant (wire/parasite.h).
+//
+// The life of a thread under a parasite, and what it does if the tracer dies there:
+//
+//   stopped at its own context                         goes on
+//     | block and frame written into the window        goes on; nobody looks at them
+//     | PTRACE_SETREGS: rip = parasite entry           makes the calls, rt_sigreturn: its own context again
+//     | PTRACE_SETSIGMASK: all blocked                 likewise; the frame holds its own mask
+//     | PTRACE_SYSCALL ... through the list            likewise
+//   entry stop of rt_sigreturn                         likewise
+//     | go_home(), thread that was in user mode: the rt_sigreturn is done
+//   exit stop of rt_sigreturn                          goes on; it stands at its own context again
+//     | go_home(), thread that was in an interrupted call: first its own mask, then registers that enter the call again
+//   entry stop of its own call                         makes the call: with the time that was left, if it was a relative wait,
+//                                                      since no rt_sigreturn has discarded the kernel's restart block
+//
+// From a home stop another list can be run. Detaching there ends it all.
+#pragma once
+
+#include <sys/user.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "os/process_memory.h"
+#include "tracer/rewind.h"
+#include "tracer/session.h"
+#include "wire/descriptor.h"
+#include "wire/parasite.h"
+
+namespace stasis::tracer {
+
+// Memory in the window for one thread's run: a stack (for a signal handler, should the tracer die between SETREGS and SETSIGMASK), the
+// block, the frame.
+struct ParasiteSlot {
+  std::uint64_t address = 0;  // 64-byte aligned
+  std::uint64_t bytes = 0;
+
+  static constexpr std::uint64_t kMinStackBytes = 8192;
+  static std::uint64_t bytes_needed(std::uint64_t frame_bytes);
+};
+
+struct RemoteCall {
+  long number;
+  std::uint64_t arguments[6] = {};
+};
+
+// One thread with what is needed to send it through calls and home.
+struct ParasiteThread {
+  Tracee* tracee = nullptr;
+  user_regs_struct live{};      // at the stop, code of an interrupted call included
+  user_regs_struct fallback{};  // the same context without the kernel's help: what the frame holds
+  Interruption interruption = Interruption::None;
+  std::uint64_t mask = 0;
+  std::vector<std::uint8_t> xsave;
+  ParasiteSlot slot;
+  wire::ParasiteBlock block{};  // with results after run()
+};
+
+class Parasite {
+ public:
+  Parasite(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime)
+      : session_(session), memory_(memory), runtime_(runtime) {}
+
+  // Adds a call to the thread's list; its result will be in block.commands[index].result.
+  static std::size_t add(ParasiteThread& thread, const RemoteCall& call);
+  // Address in the slot of block.data[offset].
+  static std::uint64_t data_address(const ParasiteThread& thread, std::uint64_t offset);
+
+  // Runs the lists of all the threads at the same time, from any stop but Signal; leaves them in the entry stop of rt_sigreturn.
+  Status run(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel);
+
+  // Takes them to a home stop.
+  Status go_home(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel);
+
+ private:
+  Status start(ParasiteThread& thread);
+  Result<bool> at_sigreturn(Tracee& tracee);
+
+  Session& session_;
+  const ProcessMemory& memory_;
+  const wire::Descriptor& runtime_;
+};
+
+}  // namespace stasis::tracer

@@ -1,0 +1,153 @@
+#include "tracer/quiesce.h"
+
+#include <signal.h>
+
+#include <cerrno>
+#include <map>
+
+#include "wire/layout.h"
+
+namespace stasis::tracer {
+
+namespace {
+
+constexpr int kSeccompCode = 1;  // SYS_SECCOMP
+constexpr auto kSlice = std::chrono::microseconds(1000);
+
+bool is_trap(const siginfo_t& info) { return info.si_signo == SIGSYS && info.si_code == kSeccompCode; }
+
+class Quiesce {
+ public:
+  Quiesce(Session& session, const wire::Descriptor& runtime, std::uint64_t caught)
+      : session_(session), runtime_(runtime), caught_(caught) {}
+
+  // True when the thread is settled (or gone); false when it was sent on.
+  Result<bool> on_stop(Tracee& tracee);
+
+  std::map<pid_t, SettledThread>& settled() { return settled_; }
+
+ private:
+  Result<bool> send_on(Tracee& tracee, ptrace::Resume how) {
+    STASIS_TRY(session_.resume(tracee, how));
+    return false;
+  }
+  Result<bool> settle(Tracee& tracee, const user_regs_struct& registers, Place place) {
+    settled_[tracee.tid] = {&tracee, registers, place, interruption_of(registers, tracee.at)};
+    return true;
+  }
+  Result<bool> trap_queued(const Tracee& tracee);
+  Result<bool> handled_signal_waits(const Tracee& tracee);
+  Status rewind_if_ended_by_stop(Tracee& tracee, user_regs_struct& registers);
+
+  Session& session_;
+  const wire::Descriptor& runtime_;
+  std::uint64_t caught_;
+  std::map<pid_t, SettledThread> settled_;
+};
+
+Result<bool> Quiesce::trap_queued(const Tracee& tracee) {
+  for (const siginfo_t& info : STASIS_TRY(ptrace::queued_signals(tracee.tid, ptrace::Queue::Thread))) {
+    if (is_trap(info)) return true;
+  }
+  return false;
+}
+
+Result<bool> Quiesce::handled_signal_waits(const Tracee& tracee) {
+  const std::uint64_t open = caught_ & ~STASIS_TRY(ptrace::signal_mask(tracee.tid));
+  for (const auto queue : {ptrace::Queue::Thread, ptrace::Queue::Process}) {
+    for (const siginfo_t& info : STASIS_TRY(ptrace::queued_signals(tracee.tid, queue))) {
+      if (info.si_signo >= 1 && info.si_signo <= 64 && (open >> (info.si_signo - 1) & 1) != 0) return true;
+    }
+  }
+  return false;
+}
+
+Status Quiesce::rewind_if_ended_by_stop(Tracee& tracee, user_regs_struct& registers) {
+  if (!ended_by_stop(registers)) return {};
+  if (STASIS_TRY(handled_signal_waits(tracee))) return {};  // the call did end with EINTR
+  registers = rewound(registers);
+  return ptrace::set_registers(tracee.tid, registers);
+}
+
+Result<bool> Quiesce::on_stop(Tracee& tracee) {
+  if (tracee.at == Tracee::At::Gone) return true;
+  if (session_.executed()) {
+    return Error::plain(ErrorKind::Busy, "the application executed another program just now", "try again").with_pid(session_.pid());
+  }
+  if (tracee.at == Tracee::At::Signal) {
+    const siginfo_t info = STASIS_TRY(ptrace::signal_info(tracee.tid));
+    if (is_trap(info)) return send_on(tracee, ptrace::Resume::ToCall);
+    // Dropping a signal and putting it back later would lose it if this process died: it is delivered, and the interrupt makes the
+    // thread stop in front of the first instruction of its handler.
+    STASIS_TRY(session_.interrupt(tracee));
+    return send_on(tracee, ptrace::Resume::ToCall);
+  }
+  user_regs_struct registers = STASIS_TRY(ptrace::registers(tracee.tid));
+  // rt_sigtimedwait that waits for SIGSYS would see the trap's signal in its queue as well, but it cannot be stopped and trap at once.
+  if (tracee.at != Tracee::At::Entry && STASIS_TRY(trap_queued(tracee))) return send_on(tracee, ptrace::Resume::ToCall);
+  if (tracee.at == Tracee::At::Exit && interruption_of(registers, tracee.at) != Interruption::None) {
+    // The kernel has not looked at the code in rax yet; behind the next stop it has.
+    STASIS_TRY(session_.interrupt(tracee));
+    return send_on(tracee, ptrace::Resume::ToCall);
+  }
+  STASIS_TRY(rewind_if_ended_by_stop(tracee, registers));
+  switch (region_of(runtime_, registers.rip)) {
+    case Region::Outside:
+      return settle(tracee, registers, Place::Outside);
+    case Region::WindowBeforeCall:
+      return settle(tracee, registers, Place::InWindow);
+    case Region::WindowAfterCall: {
+      const bool ended_by_signal = static_cast<long>(registers.rax) == -EINTR && tracee.at != Tracee::At::Entry &&
+                                   STASIS_TRY(handled_signal_waits(tracee));
+      if (interruption_of(registers, tracee.at) != Interruption::None || ended_by_signal) {
+        return settle(tracee, registers, Place::InWindow);
+      }
+      return send_on(tracee, ptrace::Resume::ToCall);
+    }
+    case Region::Vdso:
+      return send_on(tracee, tracee.at == Tracee::At::Entry ? ptrace::Resume::ToCall : ptrace::Resume::OneStep);
+    case Region::Runtime:
+      return send_on(tracee, ptrace::Resume::ToCall);
+  }
+  return true;
+}
+
+}  // namespace
+
+Region region_of(const wire::Descriptor& runtime, std::uint64_t rip) {
+  const auto inside = [rip](std::uint64_t begin, std::uint64_t end) { return rip >= begin && rip < end; };
+  if (inside(wire::kHostVdsoHome, wire::kHostVdsoHome + wire::kHostVdsoMaxBytes) ||
+      inside(wire::kOwnVdsoAddress, wire::kOwnVdsoAddress + wire::kPageBytes)) {
+    return Region::Vdso;
+  }
+  if (inside(runtime.blocking_begin, runtime.blocking_call + 1)) return Region::WindowBeforeCall;
+  if (rip == runtime.blocking_after) return Region::WindowAfterCall;
+  if (inside(runtime.text_begin, runtime.text_end)) return Region::Runtime;
+  return Region::Outside;
+}
+
+Result<std::vector<SettledThread>> quiesce(Session& session, const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline,
+                                           const CancelToken& cancel) {
+  Quiesce work(session, runtime, caught);
+  const Session::Drive drive{[&](Tracee& tracee) { return work.on_stop(tracee); }, kSlice, "leaving the runtime"};
+  do {
+    STASIS_TRY(session.stop_all(deadline, cancel));
+    std::vector<Tracee*> open;
+    for (auto& tracee : session.threads()) {
+      if (work.settled().count(tracee->tid) == 0) open.push_back(tracee.get());
+    }
+    STASIS_TRY(session.drive(open, drive, deadline, cancel));
+    session.drop_gone();
+  } while (STASIS_TRY(session.adopt_new_threads()));  // a thread that ran on may have made another
+  std::vector<SettledThread> result;
+  for (auto& tracee : session.threads()) {
+    const auto found = work.settled().find(tracee->tid);
+    if (found != work.settled().end()) result.push_back(found->second);
+  }
+  if (result.empty() || result.front().tracee->tid != session.pid()) {
+    return Error::plain(ErrorKind::NotFound, "the application ended while it was being stopped").with_pid(session.pid());
+  }
+  return result;
+}
+
+}  // namespace stasis::tracer

@@ -1,0 +1,276 @@
+#include "tracer/session.h"
+
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <linux/ptrace.h>
+
+#include "os/procfs.h"
+
+namespace stasis::tracer {
+
+namespace {
+
+constexpr unsigned kYields = 50;
+constexpr unsigned kShortSleeps = 100;
+constexpr unsigned kShortSleepMicroseconds = 20;
+constexpr unsigned kLongSleepMicroseconds = 200;
+constexpr auto kReleaseTime = std::chrono::seconds(2);
+constexpr int kCallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
+
+Error explain_refusal(pid_t pid, Error error) {
+  if (error.error != EPERM && error.error != EACCES) return error;
+  const auto status = procfs::read_status(pid);
+  if (status.ok() && status.value().number("TracerPid") != 0) {
+    return Error::plain(ErrorKind::Busy, "the process is traced by process " + std::to_string(status.value().number("TracerPid")),
+                        "end that debugger or tracer first")
+        .with_pid(pid);
+  }
+  return std::move(error).with_pid(pid).with_kind(ErrorKind::Permission).with_remedy(
+      "run as the application's user; a program that made itself undumpable (prctl PR_SET_DUMPABLE, set-user-id) and a "
+      "kernel.yama.ptrace_scope of 2 or 3 need CAP_SYS_PTRACE");
+}
+
+}  // namespace
+
+void Pause::wait() {
+  ++rounds_;
+  if (rounds_ < kYields) {
+    ::sched_yield();
+  } else {
+    ::usleep(rounds_ < kShortSleeps ? kShortSleepMicroseconds : kLongSleepMicroseconds);
+  }
+}
+
+std::string describe_thread(pid_t pid, pid_t tid) {
+  const std::string base = "task/" + std::to_string(tid) + "/";
+  std::string text = "thread " + std::to_string(tid);
+  auto stat = procfs::read_text(pid, base + "stat");
+  if (stat.ok()) {
+    const auto parsed = procfs::parse_stat(stat.value());
+    if (parsed.ok()) text += std::string(" (state ") + parsed.value().state;
+    const auto place = procfs::read_text(pid, base + "wchan");
+    if (place.ok() && place.value().size() > 1) text += ", in " + place.value();
+    text += ")";
+  }
+  return text;
+}
+
+Error timed_out(pid_t pid, pid_t tid, std::string doing) {
+  return Error::plain(ErrorKind::Timeout, std::move(doing) + ": " + describe_thread(pid, tid) + " did not get there in time",
+                      "try again later")
+      .with_pid(pid);
+}
+
+Result<Session> Session::seize(pid_t pid, Deadline deadline, const CancelToken& cancel) {
+  Session session(pid);
+  if (!STASIS_TRY(session.adopt_new_threads())) {
+    return Error::plain(ErrorKind::NotFound, "no such process").with_pid(pid);
+  }
+  STASIS_TRY(session.stop_all(deadline, cancel));
+  return session;
+}
+
+Session::~Session() { release(); }
+
+Result<bool> Session::adopt_new_threads() {
+  bool any = false;
+  for (const pid_t tid : STASIS_TRY(procfs::list_threads(pid_))) {
+    const bool known = std::any_of(threads_.begin(), threads_.end(), [&](const auto& t) { return t->tid == tid; });
+    if (known) continue;
+    Status seized = ptrace::seize(tid);
+    if (!seized.ok()) {
+      if (seized.error().error == ESRCH) continue;  // it ended meanwhile
+      if (seized.error().error == EPERM) {
+        // A thread that is ending (PF_EXITING) may not be attached to (kernel/ptrace.c, ptrace_attach).
+        const auto stat = procfs::read_text(pid_, "task/" + std::to_string(tid) + "/stat");
+        if (!stat.ok()) continue;
+        const auto parsed = procfs::parse_stat(stat.value());
+        if (parsed.ok() && (parsed.value().state == 'Z' || parsed.value().state == 'X') && tid != pid_) continue;
+      }
+      return explain_refusal(pid_, std::move(seized).error());
+    }
+    auto tracee = std::make_unique<Tracee>(tid);
+    Status interrupted = ptrace::interrupt(tid);
+    threads_.push_back(std::move(tracee));
+    if (!interrupted.ok() && interrupted.error().error != ESRCH) return interrupted.error();
+    any = true;
+  }
+  std::sort(threads_.begin(), threads_.end(), [&](const auto& a, const auto& b) {
+    if ((a->tid == pid_) != (b->tid == pid_)) return a->tid == pid_;
+    return a->tid < b->tid;
+  });
+  return any;
+}
+
+Status Session::stop_all(Deadline deadline, const CancelToken& cancel) {
+  Pause pause;
+  while (true) {
+    Tracee* running = nullptr;
+    for (auto& tracee : threads_) {
+      if (tracee->at == Tracee::At::Running && !STASIS_TRY(poll(*tracee))) running = tracee.get();
+    }
+    drop_gone();
+    if (running == nullptr) {
+      // A thread that was still running may have made another: only a round without a newcomer ends this.
+      if (!STASIS_TRY(adopt_new_threads())) return {};
+      pause.reset();
+      continue;
+    }
+    if (cancel.cancelled()) return Error::plain(ErrorKind::Cancelled, "the checkpoint was cancelled");
+    if (deadline.passed()) return timed_out(pid_, running->tid, "stopping the application");
+    pause.wait();
+  }
+}
+
+Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, Deadline deadline, const CancelToken& cancel) {
+  struct Runner {
+    Tracee* tracee;
+    Deadline::Clock::time_point since;
+    bool interrupted;
+  };
+  std::vector<Runner> runners;
+  for (Tracee* tracee : tracees) runners.push_back({tracee, Deadline::Clock::now(), false});
+  Pause pause;
+  while (true) {
+    bool moved = false;
+    for (std::size_t i = 0; i < runners.size();) {
+      Runner& runner = runners[i];
+      if (runner.tracee->at == Tracee::At::Running && !STASIS_TRY(poll(*runner.tracee))) {
+        const bool late = drive.slice.count() != 0 && Deadline::Clock::now() - runner.since > drive.slice;
+        if (late && !runner.interrupted) {
+          STASIS_TRY(interrupt(*runner.tracee));
+          runner.interrupted = true;
+        }
+        ++i;
+        continue;
+      }
+      moved = true;
+      if (STASIS_TRY(drive.on_stop(*runner.tracee))) {
+        runner = runners.back();
+        runners.pop_back();
+      } else {
+        runner.since = Deadline::Clock::now();
+        runner.interrupted = false;
+        ++i;
+      }
+    }
+    if (runners.empty()) return {};
+    if (cancel.cancelled()) return Error::plain(ErrorKind::Cancelled, "the checkpoint was cancelled");
+    if (deadline.passed()) return timed_out(pid_, runners.front().tracee->tid, drive.doing);
+    if (moved) {
+      pause.reset();
+    } else {
+      pause.wait();
+    }
+  }
+}
+
+Status Session::note_stop(Tracee& tracee, int status) {
+  tracee.signal = 0;
+  if (WIFEXITED(status) || WIFSIGNALED(status)) {
+    tracee.at = Tracee::At::Gone;
+    return {};
+  }
+  const int signal = WSTOPSIG(status);
+  switch (status >> 16) {
+    case PTRACE_EVENT_STOP:
+      tracee.at = Tracee::At::Event;
+      return {};
+    case PTRACE_EVENT_EXEC:
+      executed_ = true;
+      tracee.at = Tracee::At::Event;
+      return {};
+    case 0:
+      break;
+    default:
+      tracee.at = Tracee::At::Event;
+      return {};
+  }
+  if (signal == kCallStop) {
+    tracee.at = STASIS_TRY(ptrace::at_call_entry(tracee.tid)) ? Tracee::At::Entry : Tracee::At::Exit;
+    return {};
+  }
+  if (signal == SIGTRAP) {
+    // The trap of a single step has a kernel code; a breakpoint of the program's own or a sent SIGTRAP is passed on.
+    const auto info = ptrace::signal_info(tracee.tid);
+    if (info.ok() && info.value().si_code == TRAP_TRACE) {
+      tracee.at = Tracee::At::Step;
+      return {};
+    }
+  }
+  tracee.at = Tracee::At::Signal;
+  tracee.signal = signal;
+  return {};
+}
+
+Result<bool> Session::poll(Tracee& tracee) {
+  int status = 0;
+  const pid_t got = ::waitpid(tracee.tid, &status, __WALL | WNOHANG | __WNOTHREAD);
+  if (got == 0) return false;
+  if (got < 0) {
+    if (errno == EINTR) return false;
+    // ECHILD: a thread that ended because another one executed a program leaves no status behind.
+    if (errno != ECHILD) return Error::of_errno("waitpid", "waiting for the thread").with_tid(tracee.tid);
+    tracee.at = Tracee::At::Gone;
+    return true;
+  }
+  STASIS_TRY(note_stop(tracee, status));
+  return true;
+}
+
+void Session::drop_gone() {
+  std::erase_if(threads_, [](const auto& tracee) { return tracee->at == Tracee::At::Gone; });
+}
+
+Status Session::resume(Tracee& tracee, ptrace::Resume how) {
+  Status status = ptrace::resume(tracee.tid, how, tracee.at == Tracee::At::Signal ? tracee.signal : 0);
+  // ESRCH: killed at its stop; waitpid will tell.
+  if (!status.ok() && status.error().error != ESRCH) return status;
+  tracee.at = Tracee::At::Running;
+  tracee.signal = 0;
+  return {};
+}
+
+Status Session::interrupt(Tracee& tracee) {
+  Status status = ptrace::interrupt(tracee.tid);
+  if (!status.ok() && status.error().error != ESRCH) return status;
+  return {};
+}
+
+void Session::release() {
+  const Deadline deadline = Deadline::in(kReleaseTime);
+  auto let_go = [](Tracee& tracee) {
+    // Errors mean that the thread is gone; there is nobody left to tell.
+    (void)ptrace::detach(tracee.tid, tracee.at == Tracee::At::Signal ? tracee.signal : 0);
+    tracee.at = Tracee::At::Gone;
+  };
+  for (auto& tracee : threads_) {
+    if (tracee->stopped()) {
+      let_go(*tracee);
+    } else if (tracee->at == Tracee::At::Running) {
+      (void)ptrace::interrupt(tracee->tid);
+    }
+  }
+  drop_gone();
+  Pause pause;
+  while (!threads_.empty() && !deadline.passed()) {
+    for (auto& tracee : threads_) {
+      const auto polled = poll(*tracee);
+      if (!polled.ok()) {
+        tracee->at = Tracee::At::Gone;
+      } else if (tracee->stopped()) {
+        let_go(*tracee);
+      }
+    }
+    drop_gone();
+    if (!threads_.empty()) pause.wait();
+  }
+  // What is still running now is detached by the kernel when the calling thread ends.
+  threads_.clear();
+}
+
+}  // namespace stasis::tracer

@@ -1,0 +1,115 @@
+// A hold on every thread of one process.
+//
+//   seized threads:  Running --interrupt()/resume()--> Event | Signal | Entry | Exit --resume()--> Running
+//                                                        |
+//                                                        +--> Gone (the thread ended; its record is dropped)
+//
+// Rules:
+//  - every call on the thread that made the session;
+//  - a thread is held without effect on it: detaching, or the death of this process, at any stop lets it go on as if nothing had
+//    been, but for calls that the kernel ends with EINTR after any stop (tracer/rewind.h puts those right);
+//  - every wait has a deadline. waitpid(2) has none of its own, so waiting polls each thread with WNOHANG, first yielding, then
+//    sleeping ever longer.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/cancel.h"
+#include "base/deadline.h"
+#include "base/result.h"
+#include "os/ptrace.h"
+
+namespace stasis::tracer {
+
+struct Tracee {
+  enum class At {
+    Running,
+    Event,   // PTRACE_EVENT_STOP: interrupted, new, or stopped by job control
+    Signal,  // about to be given `signal`
+    Entry,   // about to make a system call
+    Exit,    // a system call just returned
+    Step,    // after one instruction
+    Gone,
+  };
+
+  explicit Tracee(pid_t id) : tid(id) {}
+
+  pid_t tid;
+  At at = At::Running;
+  int signal = 0;  // At::Signal only
+
+  bool stopped() const { return at != At::Running && at != At::Gone; }
+};
+
+class Session {
+ public:
+  // Seizes and stops all threads. Busy, naming the tracer, if the process is traced already; Permission if it may not be traced.
+  static Result<Session> seize(pid_t pid, Deadline deadline, const CancelToken& cancel);
+
+  Session(Session&&) noexcept = default;
+  Session& operator=(Session&&) = delete;
+  ~Session();  // lets every thread go
+
+  pid_t pid() const { return pid_; }
+  // The main thread first, the others ascending. Pointers stay valid until the thread is gone.
+  std::vector<std::unique_ptr<Tracee>>& threads() { return threads_; }
+  bool executed() const { return executed_; }  // the process replaced its program since it was seized
+
+  // Seizes and interrupts threads that were born meanwhile. True if there were any.
+  Result<bool> adopt_new_threads();
+
+  // Sends a stopped thread on. At::Signal: with its signal.
+  Status resume(Tracee& tracee, ptrace::Resume how);
+  Status interrupt(Tracee& tracee);
+
+  // Takes note of a stop, or the end, of a running thread if there was one. True if so.
+  Result<bool> poll(Tracee& tracee);
+  void drop_gone();
+
+  // Lets `tracees` run, wherever they stand, until each has come to a stop that is its last.
+  struct Drive {
+    // Called at a stop, or when the thread is gone. True: done with this thread. False: it was sent on with resume().
+    std::function<Result<bool>(Tracee&)> on_stop;
+    std::chrono::microseconds slice{0};  // a thread that runs longer without a stop is interrupted; 0: never
+    const char* doing;                   // for the error of a missed deadline
+  };
+  Status drive(const std::vector<Tracee*>& tracees, const Drive& drive, Deadline deadline, const CancelToken& cancel);
+
+  // Stops every thread that is running, newcomers included.
+  Status stop_all(Deadline deadline, const CancelToken& cancel);
+
+  // Detaches from all threads; those that are running are stopped for it first. Best effort and bounded in time.
+  void release();
+
+ private:
+  explicit Session(pid_t pid) : pid_(pid) {}
+
+  Status note_stop(Tracee& tracee, int status);
+
+  pid_t pid_;
+  std::vector<std::unique_ptr<Tracee>> threads_;
+  bool executed_ = false;
+};
+
+// Sleeps between two rounds of polling: yields at first, since most stops come within microseconds.
+class Pause {
+ public:
+  void wait();
+  void reset() { rounds_ = 0; }
+
+ private:
+  unsigned rounds_ = 0;
+};
+
+// "thread 12 (state S, in futex_wait_queue)": what a thread that does not come to a stop is doing.
+std::string describe_thread(pid_t pid, pid_t tid);
+
+Error timed_out(pid_t pid, pid_t tid, std::string doing);
+
+}  // namespace stasis::tracer

@@ -1,0 +1,231 @@
+#include "tracer/threads.h"
+
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "os/procfs.h"
+#include "tracer/frame.h"
+#include "tracer/parasite.h"
+#include "tracer/rewind.h"
+#include "wire/layout.h"
+
+namespace stasis::tracer {
+
+namespace {
+
+constexpr std::uint32_t kOnAlternateStack = 1;  // SS_ONSTACK: a state, not a setting
+constexpr int kSeccompCode = 1;                 // SYS_SECCOMP
+
+// Places of results in ParasiteBlock::data.
+constexpr std::uint64_t kStackAt = 0;
+constexpr std::uint64_t kTidAddressAt = 32;
+constexpr std::uint64_t kTimersAt = 64;
+
+std::int64_t now_ns(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
+class Reader {
+ public:
+  Reader(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught)
+      : session_(session), memory_(memory), runtime_(runtime), parasite_(session, memory, runtime), caught_(caught) {}
+
+  Result<ProcessState> read(const std::vector<SettledThread>& settled, Deadline deadline, const CancelToken& cancel);
+
+ private:
+  Status read_by_ptrace(const SettledThread& settled, ThreadState& state, ParasiteThread& parasite);
+  Status read_window_frame(const SettledThread& settled, WaitingSignal waiting, ThreadState& state);
+  Status run_calls(Deadline deadline, const CancelToken& cancel);
+  Status lay_out_slots();
+  Status take_results();
+  WaitingSignal signal_for(const ThreadState& state);
+
+  Session& session_;
+  const ProcessMemory& memory_;
+  const wire::Descriptor& runtime_;
+  Parasite parasite_;
+  std::uint64_t caught_;
+  ProcessState process_;
+  std::vector<ParasiteThread> parasites_;  // as process_.threads
+  std::vector<bool> stack_from_frame_;
+  bool process_signal_taken_ = false;
+  std::uint64_t arena_bytes_ = 0;
+};
+
+// A signal that waits for the process goes to one thread only: the first that has it open, as the kernel prefers the main thread.
+WaitingSignal Reader::signal_for(const ThreadState& state) {
+  const WaitingSignal own = waiting_signal(state.queued, state.mask, caught_, process_.runtime);
+  if (own.any || process_signal_taken_) return own;
+  const WaitingSignal shared = waiting_signal(process_.queued, state.mask, caught_, process_.runtime);
+  process_signal_taken_ = shared.any;
+  return shared;
+}
+
+Status Reader::read_by_ptrace(const SettledThread& settled, ThreadState& state, ParasiteThread& parasite) {
+  const pid_t tid = settled.tracee->tid;
+  state.tid = tid;
+  state.name = STASIS_TRY(procfs::read_text(session_.pid(), "task/" + std::to_string(tid) + "/comm"));
+  if (!state.name.empty() && state.name.back() == '\n') state.name.pop_back();
+  state.xsave = STASIS_TRY(ptrace::xstate(tid));
+  state.mask = STASIS_TRY(ptrace::signal_mask(tid));
+  state.rseq = STASIS_TRY(ptrace::rseq_configuration(tid));
+  state.queued = STASIS_TRY(ptrace::queued_signals(tid, ptrace::Queue::Thread));
+  std::erase_if(state.queued, [](const siginfo_t& info) { return info.si_signo == SIGSYS && info.si_code == kSeccompCode; });
+  void* list = nullptr;
+  std::size_t list_bytes = 0;
+  if (::syscall(SYS_get_robust_list, tid, &list, &list_bytes) != 0) {
+    return Error::of_errno("get_robust_list", "reading the robust futex list").with_tid(tid);
+  }
+  state.robust_list = reinterpret_cast<std::uint64_t>(list);
+  state.robust_list_bytes = list_bytes;
+
+  parasite.tracee = settled.tracee;
+  parasite.live = settled.registers;
+  parasite.interruption = settled.interruption;
+  parasite.mask = state.mask;
+  parasite.xsave = state.xsave;
+  if (settled.interruption == Interruption::None) STASIS_TRY(leave_rseq_section(state.rseq, memory_, parasite.live));
+  const WaitingSignal waiting = signal_for(state);
+  parasite.fallback = outside_call(parasite.live, settled.interruption, waiting);
+  state.registers = parasite.fallback;
+  const bool in_window = settled.place == Place::InWindow;
+  stack_from_frame_.push_back(in_window);
+  return in_window ? read_window_frame(settled, waiting, state) : Status();
+}
+
+// A thread in the blocking window: what the program's thread was doing is in the frame of the SIGSYS that trapped its call.
+Status Reader::read_window_frame(const SettledThread& settled, WaitingSignal waiting, ThreadState& state) {
+  const auto frame = STASIS_TRY(memory_.read_value<arch::KernelUcontext>(settled.registers.rbx));
+  const std::uint64_t call = frame.context.rax;
+  user_regs_struct trapped = registers_of(frame.context, settled.registers);
+  trapped.orig_rax = call;
+  // Where the kernel would end the call with EINTR, or did so already, the program sees EINTR from its own call.
+  const bool ended = static_cast<long>(state.registers.rax) == -EINTR && state.registers.rip == runtime_.blocking_after;
+  if (ended) {
+    trapped.rax = static_cast<unsigned long long>(-EINTR);
+    trapped.orig_rax = static_cast<unsigned long long>(-1);
+    state.registers = trapped;
+  } else {
+    state.registers = rewound(trapped);
+  }
+  state.mask = frame.signal_mask;
+  state.xsave = STASIS_TRY(xsave_of(memory_, frame.context));
+  state.alternate_stack = frame.stack;
+  return {};
+}
+
+Status Reader::lay_out_slots() {
+  std::uint64_t largest = 0;
+  for (const ParasiteThread& thread : parasites_) largest = std::max(largest, frame_bytes(thread.xsave));
+  const std::uint64_t slot_bytes = ParasiteSlot::bytes_needed(largest);
+  ParasiteThread& main = parasites_.front();
+  main.slot = {(runtime_.main_parasite_area + 63) & ~63ULL, 0};
+  main.slot.bytes = (runtime_.main_parasite_area + runtime_.main_parasite_bytes - main.slot.address) & ~63ULL;
+  if (main.slot.bytes < slot_bytes) {
+    return Error::plain(ErrorKind::Unsupported, "the runtime has no room for this processor's extended registers");
+  }
+  arena_bytes_ = (slot_bytes * (parasites_.size() - 1) + wire::kPageBytes - 1) & ~(wire::kPageBytes - 1);
+  if (arena_bytes_ > wire::kParasiteArenaMaxBytes) {
+    return Error::plain(ErrorKind::Unsupported,
+                        "the application has " + std::to_string(parasites_.size()) + " threads; at most " +
+                            std::to_string(wire::kParasiteArenaMaxBytes / slot_bytes) + " can be saved");
+  }
+  for (std::size_t i = 1; i < parasites_.size(); ++i) {
+    parasites_[i].slot = {wire::kParasiteArenaBase + (i - 1) * slot_bytes, slot_bytes};
+  }
+  return {};
+}
+
+Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
+  STASIS_TRY(lay_out_slots());
+  ParasiteThread& main = parasites_.front();
+  for (ParasiteThread& thread : parasites_) {
+    Parasite::add(thread, {SYS_sigaltstack, {0, Parasite::data_address(thread, kStackAt)}});
+    Parasite::add(thread, {SYS_prctl, {PR_GET_TID_ADDRESS, Parasite::data_address(thread, kTidAddressAt)}});
+  }
+  const std::size_t program_break = Parasite::add(main, {SYS_brk, {0}});
+  for (std::uint64_t which = 0; which < 3; ++which) {
+    Parasite::add(main, {SYS_getitimer, {which, Parasite::data_address(main, kTimersAt + which * sizeof(itimerval))}});
+  }
+  std::size_t arena = 0;
+  if (arena_bytes_ != 0) {
+    // Nothing else uses the arena: what a checkpoint that was killed left there is out of use, since no thread is in the runtime.
+    arena = Parasite::add(main, {SYS_mmap,
+                                 {wire::kParasiteArenaBase, arena_bytes_, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});
+  }
+  STASIS_TRY(parasite_.run({&main}, deadline, cancel));
+  process_.program_break = static_cast<std::uint64_t>(main.block.commands[program_break].result);
+  std::memcpy(process_.interval_timers.data(), main.block.data + kTimersAt, sizeof process_.interval_timers);
+  STASIS_TRY(take_results());
+  if (arena_bytes_ == 0) return parasite_.go_home({&main}, deadline, cancel);
+
+  if (main.block.commands[arena].result < 0) {
+    return Error::of_errno(static_cast<int>(-main.block.commands[arena].result), "mmap", "making room in the runtime's window");
+  }
+  std::vector<ParasiteThread*> others;
+  for (std::size_t i = 1; i < parasites_.size(); ++i) others.push_back(&parasites_[i]);
+  STASIS_TRY(parasite_.run(others, deadline, cancel));
+  STASIS_TRY(take_results());
+  STASIS_TRY(parasite_.go_home(others, deadline, cancel));
+  main.block = {};
+  Parasite::add(main, {SYS_mmap,
+                       {wire::kParasiteArenaBase, wire::kParasiteArenaMaxBytes, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});  // reserved again
+  STASIS_TRY(parasite_.run({&main}, deadline, cancel));
+  return parasite_.go_home({&main}, deadline, cancel);
+}
+
+// Of every thread that has run its list and whose results were not taken yet.
+Status Reader::take_results() {
+  for (std::size_t i = 0; i < parasites_.size(); ++i) {
+    const wire::ParasiteBlock& block = parasites_[i].block;
+    ThreadState& state = process_.threads[i];
+    if (block.done == 0 || state.clear_child_tid != 0) continue;
+    if (block.commands[1].result < 0) {
+      return Error::of_errno(static_cast<int>(-block.commands[1].result), "prctl", "reading the thread's exit address (CONFIG_CHECKPOINT_RESTORE)")
+          .with_tid(state.tid);
+    }
+    if (!stack_from_frame_[i]) std::memcpy(&state.alternate_stack, block.data + kStackAt, sizeof state.alternate_stack);
+    state.alternate_stack.flags &= ~kOnAlternateStack;
+    std::memcpy(&state.clear_child_tid, block.data + kTidAddressAt, sizeof state.clear_child_tid);
+    if (state.clear_child_tid == 0) continue;
+    const auto word = memory_.read_value<std::int32_t>(state.clear_child_tid);
+    state.tid_word = word.ok() && word.value() == state.tid;
+  }
+  return {};
+}
+
+Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Deadline deadline, const CancelToken& cancel) {
+  process_.runtime = STASIS_TRY(memory_.read_value<wire::RuntimeState>(runtime_.state));
+  process_.queued = STASIS_TRY(ptrace::queued_signals(session_.pid(), ptrace::Queue::Process));
+  process_.monotonic_ns = now_ns(CLOCK_MONOTONIC) + process_.runtime.monotonic_offset_ns;
+  process_.boottime_ns = now_ns(CLOCK_BOOTTIME) + process_.runtime.boottime_offset_ns;
+  process_.threads.resize(settled.size());
+  parasites_.resize(settled.size());
+  for (std::size_t i = 0; i < settled.size(); ++i) {
+    STASIS_TRY(read_by_ptrace(settled[i], process_.threads[i], parasites_[i]));
+  }
+  STASIS_TRY(run_calls(deadline, cancel));
+  return std::move(process_);
+}
+
+}  // namespace
+
+Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled, const ProcessMemory& memory,
+                                  const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline, const CancelToken& cancel) {
+  Reader reader(session, memory, runtime, caught);
+  return reader.read(settled, deadline, cancel);
+}
+
+}  // namespace stasis::tracer

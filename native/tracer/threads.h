@@ -1,0 +1,47 @@
+// All that a thread is, in the program's terms: read while every thread is held, by ptrace and by calls made in the thread.
+#pragma once
+
+#include <signal.h>
+#include <sys/user.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "arch/x86_64/sigframe.h"
+#include "os/process_memory.h"
+#include "os/ptrace.h"
+#include "tracer/quiesce.h"
+#include "wire/descriptor.h"
+
+namespace stasis::tracer {
+
+struct ThreadState {
+  pid_t tid = 0;
+  std::string name;
+  user_regs_struct registers{};  // no call in progress, none of the runtime's frames
+  std::vector<std::uint8_t> xsave;
+  std::uint64_t mask = 0;
+  arch::KernelStack alternate_stack{};
+  std::uint64_t clear_child_tid = 0;
+  bool tid_word = false;
+  std::uint64_t robust_list = 0, robust_list_bytes = 0;
+  ptrace::RseqConfiguration rseq;
+  std::vector<siginfo_t> queued;  // own queue, oldest first, without the runtime's SIGSYS
+};
+
+struct ProcessState {
+  std::vector<ThreadState> threads;  // the main thread first
+  std::vector<siginfo_t> queued;     // the process's queue
+  wire::RuntimeState runtime{};
+  std::uint64_t program_break = 0;
+  std::array<std::int64_t, 12> interval_timers{};  // real, virtual, prof: interval s, us, value s, us
+  std::int64_t monotonic_ns = 0, boottime_ns = 0;  // the program's clocks
+};
+
+// `settled` as quiesce gave it. Afterwards every thread stands at a home stop (tracer/parasite.h) and the window holds nothing of this.
+Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled, const ProcessMemory& memory,
+                                  const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline, const CancelToken& cancel);
+
+}  // namespace stasis::tracer
