@@ -8,7 +8,7 @@
       "sources": ["<@(stasis_host_sources)", "<@(stasis_addon_sources)"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")", "<(xxhash_root)"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "_FILE_OFFSET_BITS=64"],
-      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc!": ["-std=gnu++17"],
       "cflags_cc": ["-std=gnu++20", "-iquote", "<(module_root_dir)/native", "-fvisibility=hidden", "<@(stasis_host_cflags)"],
       "ldflags": ["-Wl,-z,now"]
     },
@@ -18,7 +18,7 @@
       "sources": ["<@(stasis_runtime_sources)"],
       "cflags!": ["-pthread", "-fno-omit-frame-pointer", "-fPIC", "-fPIE", "-O3"],
       "cflags": ["<@(stasis_freestanding_cflags)", "-iquote", "<(module_root_dir)/native"],
-      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc!": ["-std=gnu++17"],
       "cflags_cc": ["<@(stasis_freestanding_cxxflags)"],
       "ldflags!": ["-pthread", "-rdynamic"],
       "ldflags": ["<@(stasis_runtime_ldflags)", "-Wl,-T,<(module_root_dir)/native/runtime/runtime.ld"]
@@ -29,7 +29,7 @@
       "sources": ["<@(stasis_keeper_sources)"],
       "cflags!": ["-fPIC", "-fPIE", "-pthread"],
       "cflags": ["-fno-pic", "-fno-pie", "-ffunction-sections", "-fdata-sections"],
-      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc!": ["-std=gnu++17"],
       "cflags_cc": ["-std=gnu++20", "-iquote", "<(module_root_dir)/native", "<@(stasis_host_cflags)"],
       "ldflags!": ["-pthread", "-rdynamic"],
       "ldflags": ["-static", "-no-pie", "-Wl,--gc-sections"]

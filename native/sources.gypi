@@ -158,7 +158,7 @@
       "native/test/unit/restore_plan_test.cc",
       "native/test/unit_main.cc"
     ],
-    "stasis_host_cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"],
+    "stasis_host_cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-restrict"],
     "stasis_freestanding_cflags": [
       "-ffreestanding", "-nostdlib", "-fno-builtin", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables",
       "-fcf-protection=none", "-mno-red-zone", "-mgeneral-regs-only", "-fno-threadsafe-statics", "-fno-pic", "-fno-pie", "-mcmodel=large",

@@ -1,4 +1,4 @@
-// The functions behind the entry points of the own vdso (vdso.S): the host's, plus the clock offsets. They run on the program's stack
+// The functions behind the entry points of the own vdso (vdso_page.S): the host's, plus the clock offsets. They run on the program's stack
 // in the program's thread, as often as a program asks for the time: no locks, and no system calls but those of the host's vdso.
 #include "runtime/clock.h"
 #include "runtime/syscall.h"

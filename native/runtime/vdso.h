@@ -1,4 +1,4 @@
-// Two vdsos: the kernel's, moved into the runtime's window, and the runtime's own page at kOwnVdsoAddress (vdso.S), which is the one
+// Two vdsos: the kernel's, moved into the runtime's window, and the runtime's own page at kOwnVdsoAddress (vdso_page.S), which is the one
 // programs see. Its functions (own_vdso.cc) call the host's and add the clock offsets.
 #pragma once
 
