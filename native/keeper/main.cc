@@ -234,12 +234,23 @@ void close_all_but(int first, int second) {
   close_range(begin, ~0U, 0);
 }
 
+// A closed standard stream would give its number to a descriptor of the keeper's, which the application would then
+// inherit.
+void open_missing_streams() {
+  int fd;
+  do {
+    fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO) close(fd);
+}
+
 int main(int count, char** arguments) {
   Options options;
   if (const char* wrong = parse_options(count, arguments, options)) {
     return tell_failure(options.ready_fd, failure_of_kind(ErrorKind::Usage, wrong));
   }
   close_all_but(options.ready_fd, options.plan_fd);
+  open_missing_streams();
   // Static: with the clients' buffers it is too large for the stack.
   static Keeper keeper(options);
   return keeper.run();

@@ -1,9 +1,12 @@
 // Starting an application: by a detached keeper, or by becoming the keeper.
 //
 // Detached: the keeper is spawned so that it is nobody's child here (spawn.h), says on a pipe how the start went, and
-// lives on. Foreground: this process executes the keeper in place of itself. What the process has changed for its own
-// use is put back first, so that the application finds what a shell would have given it: default signal actions, an
-// empty mask, blocking standard streams, the soft limit of open files, and no descriptor beside 0, 1 and 2.
+// lives on.
+//
+// Foreground: this process executes the keeper in place of itself. What it has changed for its own use is put back
+// first, so that the application finds what a shell would have given it: default signal actions, an empty mask,
+// blocking standard streams, and no other descriptor. One thing cannot be put back: Node raises the soft limit of open
+// files to the hard one and keeps no note of what it was.
 #pragma once
 
 #include <array>

@@ -1,11 +1,9 @@
-// The keeper's word on a start, and the limits that a foreground start puts back.
-#include <sys/resource.h>
+// The keeper's word on a start.
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 
-#include "launch/foreground.h"
 #include "launch/ready_line.h"
 #include "test/check.h"
 #include "wire/report.h"
@@ -68,18 +66,6 @@ TEST(ready_line_is_waited_for) {
   auto silent = await_ready(ends[0], Deadline::in(std::chrono::seconds(5)));
   CHECK(!silent.ok() && silent.error().kind == ErrorKind::Failed);
   close(ends[0]);
-}
-
-TEST(fd_limit_of_the_parent) {
-  const std::string head = "Limit                     Soft Limit           Hard Limit           Units     \n";
-  CHECK_EQUAL(
-      soft_fd_limit_in(head + "Max open files            1024                 1048576              files     \n"),
-      1024u);
-  CHECK_EQUAL(
-      soft_fd_limit_in(head + "Max open files            unlimited            unlimited            files     \n"),
-      RLIM_INFINITY);
-  CHECK_EQUAL(soft_fd_limit_in(head), 0u);
-  CHECK_EQUAL(soft_fd_limit_in("Max open files"), 0u);
 }
 
 }  // namespace
