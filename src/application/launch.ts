@@ -5,12 +5,12 @@ import { resolve } from 'node:path';
 import { checkCommand, checkEnvironment, checkOptions, checkSignal, checkText } from '../arguments.js';
 import { cancelled, fromSystemError, StasisError } from '../errors.js';
 import { type Addon, helperPrograms } from '../native.js';
-import { callNative, callNativeNow } from '../native-call.js';
+import { callNativeNow } from '../native-call.js';
 import type { Home } from '../store/home.js';
 import { checkName } from '../store/names.js';
 import { ensureRuntime } from '../store/runtimes.js';
 import { Application } from './application.js';
-import { type Prepared, prepare } from './prepare.js';
+import { bringUp, type Prepared, prepare } from './prepare.js';
 import { checkStdio, type Stdio, type Stream } from './stdio.js';
 
 export interface RunOptions {
@@ -38,13 +38,11 @@ export async function run(home: Home, command: readonly string[], options: RunOp
   const checked = checkRun(command, options);
   const { prepared, launch } = await prepareRun(home, checked, 'detached');
   const what = `starting ${prepared.record.name}`;
-  try {
-    if (options.signal?.aborted) throw cancelled(what, options.signal);
-    await callNative((addon) => addon.launch(launch));
-  } catch (error) {
+  if (options.signal?.aborted) {
     prepared.undo();
-    throw error;
+    throw cancelled(what, options.signal);
   }
+  await bringUp(prepared, (addon) => addon.launch(launch));
   prepared.commit();
   const application = new Application(home, prepared.record);
   if (options.signal?.aborted) {
@@ -64,9 +62,10 @@ export async function runInForeground(home: Home, command: readonly string[], op
 
 /** Commits, then executes the keeper. Only a failing execve comes back; then nothing stays behind. */
 export function leaveToKeeper(prepared: Prepared, become: (addon: Addon) => never): never {
-  // The keeper is a new program in this process: what commit would do after its start is done before, since there is no after.
-  prepared.commit();
   try {
+    // The keeper is a new program in this process: what is done after its start elsewhere is done before, since there is no after.
+    prepared.save();
+    prepared.commit();
     return callNativeNow(become);
   } catch (error) {
     prepared.undo();

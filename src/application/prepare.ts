@@ -1,21 +1,27 @@
 // What `run` and `restore` share before a process exists: an id, a directory, a name, streams, app.json; and how to take it all back.
 //
-//     directory -> name -> streams -> app.json -> (process) -> commit
+//     directory -> name -> streams -> process, and app.json meanwhile -> commit
 //
-// Rules of the place: every step can be undone until commit, in reverse order. The directory exists before its name, so a name never
+// Rules of the place: every step can be undone until commit, in reverse order. app.json is written while the addon works on other
+// threads, because a new file costs a good part of what a restore takes. The directory exists before its name, so a name never
 // leads nowhere. When a stopped application gives its place to a restore, its lock is held from the moment the name moves until its
 // directory is removed (commit) or the name moved back (undo).
 
 import { mkdirSync, rmSync } from 'node:fs';
+import { constants } from 'node:os';
 import { fromSystemError, StasisError } from '../errors.js';
-import { callNativeNow } from '../native-call.js';
+import type { Addon } from '../native.js';
+import { callNative, callNativeNow } from '../native-call.js';
 import { type ApplicationPaths, type Home, newApplicationId } from '../store/home.js';
 import { generateName, holderOfName, moveName, releaseName, takeName } from '../store/names.js';
-import { bootId, ownIdentity } from '../store/process-identity.js';
+import { bootId, ownIdentity, type ProcessIdentity } from '../store/process-identity.js';
 import { type ApplicationRecord, readRecord, writeRecord } from '../store/record.js';
 import { type ApplicationStatus, isReplaceable, readStatus, readStatusFields } from '../store/status.js';
 import { describeStatus } from './describe.js';
 import { type OpenStdio, openStdio, type Stream } from './stdio.js';
+
+/** How long a process may take to be gone that is ended because something else failed. */
+const killDeadlineMs = 30_000;
 
 export interface Preparation {
   readonly name: string | undefined;
@@ -35,6 +41,8 @@ export interface Prepared {
   readonly record: ApplicationRecord;
   readonly paths: ApplicationPaths;
   readonly stdio: OpenStdio;
+  /** Writes app.json. */
+  save(): void;
   /** The process runs: lets go of the streams, and of the application that made way. */
   commit(): void;
   /** Takes everything back. */
@@ -78,13 +86,13 @@ export async function prepare(home: Home, plan: Preparation): Promise<Prepared> 
       restoredFrom: plan.restoredFrom,
       lastCheckpoint: null,
     };
-    writeRecord(home, record);
     const { commit } = claim;
     const open = stdio;
     return {
       record,
       paths,
       stdio,
+      save: () => writeRecord(home, record),
       commit() {
         open.close();
         commit();
@@ -95,6 +103,29 @@ export async function prepare(home: Home, plan: Preparation): Promise<Prepared> 
     undo();
     throw fromSystemError(error, 'preparing the application');
   }
+}
+
+/** Runs `operation`, which starts the process, and writes app.json meanwhile. If either fails no process is left and all is taken back. */
+export async function bringUp<T extends ProcessIdentity>(
+  prepared: Prepared,
+  operation: (addon: Addon) => Promise<T>,
+): Promise<T> {
+  const starting = callNative(operation);
+  const saving = new Promise<void>((resolve) => {
+    prepared.save();
+    resolve();
+  });
+  const [started, saved] = await Promise.allSettled([starting, saving]);
+  if (started.status === 'fulfilled' && saved.status === 'fulfilled') return started.value;
+  if (started.status === 'fulfilled') {
+    const { pid, startTime } = started.value;
+    callNativeNow((addon) => addon.signal(pid, startTime, constants.signals.SIGKILL));
+    await callNative((addon) => addon.waitEnd(pid, startTime, killDeadlineMs));
+  }
+  prepared.undo();
+  throw started.status === 'rejected'
+    ? started.reason
+    : fromSystemError((saved as PromiseRejectedResult).reason, 'writing app.json');
 }
 
 function claimAnyName(home: Home, id: string): NameClaim {

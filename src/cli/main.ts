@@ -1,6 +1,8 @@
-#!/usr/bin/env node
-// The `stasis` command. Only the module of the command that was named is loaded, since start-up is most of what a command takes; the
-// others appear in the help with their summary.
+#!/usr/bin/env -S node --
+// The `stasis` command. (The dashes above keep Node 20 from taking an --env-file that belongs to `stasis run` as its own.)
+//
+// Only the module of the command that was named is loaded, since start-up is most of what a command takes; the others appear in the help
+// with their summary.
 //
 // Exit status: 0 done, 1 to 9 as in the table of errors.ts, 128 plus n after signal n; `run`, `restore` and `wait` pass on the program's own.
 

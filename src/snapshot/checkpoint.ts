@@ -91,10 +91,13 @@ async function withDeadline<T>(
   const token = callNativeNow((addon) => addon.cancelToken());
   const cancel = (): void => callNativeNow((addon) => addon.cancel(token));
   let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    cancel();
-  }, Math.min(timeoutMs, maxTimerMs));
+  const timer = setTimeout(
+    () => {
+      late = true;
+      cancel();
+    },
+    Math.min(timeoutMs, maxTimerMs),
+  );
   signal?.addEventListener('abort', cancel, { once: true });
   try {
     return await callNative((addon) => operation(addon, token));

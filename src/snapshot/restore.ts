@@ -6,12 +6,11 @@
 
 import { Application } from '../application/application.js';
 import { leaveToKeeper } from '../application/launch.js';
-import { type Prepared, prepare } from '../application/prepare.js';
+import { bringUp, type Prepared, prepare } from '../application/prepare.js';
 import { checkStdio, type Stdio, type Stream } from '../application/stdio.js';
 import { checkOptions, checkSignal, checkTimeout } from '../arguments.js';
 import { cancelled } from '../errors.js';
-import { helperPrograms, type Restored } from '../native.js';
-import { callNative } from '../native-call.js';
+import { helperPrograms } from '../native.js';
 import type { Home } from '../store/home.js';
 import { checkName, listNames } from '../store/names.js';
 import type { SnapshotLocation } from '../store/snapshots.js';
@@ -39,19 +38,13 @@ export async function restore(
   const what = `restoring ${snapshot.reference ?? snapshot.path}`;
   throwIfAborted(options.signal, what);
   const prepared = await prepareRestore(home, snapshot, options.name, checkStdio(options.stdio), 'detached');
-  let restored: Restored;
-  try {
-    restored = await callNative((addon) =>
-      addon.restore({
-        ...nativeOptions(home, snapshot, prepared),
-        stdio: prepared.stdio.fds,
-        ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
-      }),
-    );
-  } catch (error) {
-    prepared.undo();
-    throw error;
-  }
+  const restored = await bringUp(prepared, (addon) =>
+    addon.restore({
+      ...nativeOptions(home, snapshot, prepared),
+      stdio: prepared.stdio.fds,
+      ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
+    }),
+  );
   const application = new Application(home, prepared.record, restored.timings);
   if (options.signal?.aborted) {
     await application.kill('SIGKILL').catch(() => undefined);

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSyn
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
-import { compiledPrograms } from '../support/paths.js';
+import { command, compiledPrograms } from '../support/paths.js';
 import { isRunning, kill } from '../support/processes.js';
 import { users } from '../support/users.js';
 import { until } from '../support/waiting.js';
@@ -53,9 +53,10 @@ describe.each(users)('as $name', (user) => {
     const words = ['run', '--env-file', file, '-e', 'B=word', '-e', 'C', '--cwd', '/usr', '--', 'sh', '-c', script];
     expect(await home.ok(words, { env: { C: 'mine', PASSED: 'on' } })).toBe('file word mine on unset\n/usr\n');
     expect(await home.stasis(['run', '-e', '=x', '--', 'true'])).toMatchObject({ code: 2 });
-    expect(await home.stasis(['run', '--env-file', './none', '--', 'true'])).toMatchObject({
+    // As the installed command: Node 20 itself looks for --env-file among the words behind a script's name.
+    expect(await home.execute([command, 'run', '--env-file', './none', '--', 'true'])).toMatchObject({
       code: 6,
-      stderr: expect.stringContaining('none'),
+      stderr: expect.stringMatching(/^stasis: .*none/),
     });
     expect(await home.stasis(['run', '--cwd', '/none', '--', 'true'])).toMatchObject({
       code: 6,
@@ -65,11 +66,12 @@ describe.each(users)('as $name', (user) => {
 
   test('a foreground program gets its pipes as they are: blocking, and no other descriptor', async () => {
     await using home = TestHome.create(user);
-    const words = ['sh', '-c', 'cat /proc/self/fdinfo/[012] | grep flags; ls /proc/self/fd | tr "\\n" " "'];
+    const words = ['sh', '-c', 'cat /proc/self/fdinfo/[012] | grep flags'];
     // With NO_COLOR some libraries do not look at the streams, so it is taken away.
     const env = { NO_COLOR: '' };
     const bare = await home.execute(words, { env });
     expect(await home.stasis(['run', '--', ...words], { env })).toEqual(bare);
+    expect(await home.ok(['run', '--', 'ls', '-x', '/proc/self/fd'], { env })).toMatch(/^0 +1 +2 +3\n$/);
   });
 
   test('wait gives what the program gave', async () => {
