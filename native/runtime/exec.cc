@@ -157,6 +157,7 @@ i64 examine(ExecRequest* request, u32 level, Vector* vector) {
   copy_string(scratch->program, sizeof scratch->program, line.interpreter);
   if (scratch->program_fd >= 0) raw_syscall(__NR_close, scratch->program_fd);
   scratch->program_fd = -1;
+  if (scratch->program[0] == 0) return -EACCES;  // to open_exec() the empty name is the working directory
   result = check_permission({AT_FDCWD, scratch->program, 0});
   return result < 0 ? result : 1;
 }
