@@ -78,7 +78,7 @@ bool is_writable(const image::Image& image, std::uint64_t address, std::uint64_t
 }  // namespace
 
 Status plan_threads(const image::Image& image, PlanBuilder& plan) {
-  const XstateLayout host = XstateLayout::of_this_host();
+  const XstateLayout& host = XstateLayout::of_this_host();
   for (const image::Thread& thread : image.threads) {
     auto xstate = frame_xstate(thread.xsave, image.header.cpu.xcr0, host);
     if (!xstate.ok()) return std::move(xstate).error().with_tid(thread.tid);

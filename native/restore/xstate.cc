@@ -74,9 +74,7 @@ bool keeps_layout(std::size_t area_bytes, std::uint64_t image_features, const Xs
   return area_bytes == expected;
 }
 
-}  // namespace
-
-XstateLayout XstateLayout::of_this_host() {
+XstateLayout ask() {
   XstateLayout layout;
   std::uint32_t a, b, c, d;
   constexpr std::uint32_t kOsxsave = 1 << 27;
@@ -93,6 +91,13 @@ XstateLayout XstateLayout::of_this_host() {
     layout.components[bit] = {.offset = b, .bytes = a};
     layout.area_bytes = std::max(layout.area_bytes, a + b);
   }
+  return layout;
+}
+
+}  // namespace
+
+const XstateLayout& XstateLayout::of_this_host() {
+  static const XstateLayout layout = ask();
   return layout;
 }
 

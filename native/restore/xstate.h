@@ -30,7 +30,8 @@ struct XstateLayout {
   std::uint32_t area_bytes = 0;  // all of them
   std::array<Component, kXstateComponents> components{};
 
-  static XstateLayout of_this_host();
+  // Asks the processor once per process: under a hypervisor each question is a trap.
+  static const XstateLayout& of_this_host();
 };
 
 // The area for a frame: complete with the software bytes and the second magic, followed by zeros to at least the host's own length, as

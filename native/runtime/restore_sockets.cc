@@ -29,10 +29,10 @@ void set_option(i64 fd, u32 level, u32 option, bool on, const FdEntry& entry) {
 }
 
 void set_options_before_bind(i64 fd, const FdEntry& entry) {
-  if (entry.family == kFamilyUnix) return;
   // Connections of the stopped process may linger in TIME_WAIT on the port; they do not keep a socket with this option from binding,
   // listeners do. What the program had is put back below.
-  set_option(fd, kLevelSocket, kReuseAddress, true, entry);
+  const bool is_unix = entry.family == kFamilyUnix;
+  if (!is_unix || (entry.option & wire::kSocketReuseAddress) != 0) set_option(fd, kLevelSocket, kReuseAddress, true, entry);
   if ((entry.option & wire::kSocketReusePort) != 0) set_option(fd, kLevelSocket, kReusePort, true, entry);
   if (entry.family == kFamilyInet6) set_option(fd, kLevelInet6, kV6Only, (entry.option & wire::kSocketV6Only) != 0, entry);
 }

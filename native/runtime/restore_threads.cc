@@ -60,6 +60,45 @@ void prepare(u64 index) {
   queue_signals(index);
 }
 
+struct RobustListHead {  // linux/futex.h
+  u64 first;
+  i64 futex_offset;
+  u64 pending;
+};
+
+// A robust mutex that a thread holds names the thread by its id (robust_futexes.rst, kernel documentation), which is a new one now. The
+// kernel compares the word when the thread ends, and glibc when it unlocks. The list lies in the program's memory, whose content nobody
+// has checked, so it is read by calls that give EFAULT and no further than the kernel reads it (ROBUST_LIST_LIMIT).
+void rename_owner(u64 address, u32 old_tid, u32 new_tid) {
+  u32 word;
+  const u64 local[2] = {reinterpret_cast<u64>(&word), sizeof word}, remote[2] = {address, sizeof word};
+  const i64 pid = raw_syscall(__NR_getpid);
+  if (raw_syscall(__NR_process_vm_readv, pid, local, 1, remote, 1, 0) != sizeof word || (word & FUTEX_TID_MASK) != old_tid) return;
+  word = (word & ~static_cast<u32>(FUTEX_TID_MASK)) | new_tid;
+  raw_syscall(__NR_process_vm_writev, pid, local, 1, remote, 1, 0);
+}
+
+void rename_robust_owner(const ThreadEntry& entry, i64 tid) {
+  if (entry.robust_list == 0 || entry.robust_list_bytes != sizeof(RobustListHead)) return;
+  RobustListHead head;
+  const i64 pid = raw_syscall(__NR_getpid);
+  const auto read = [&](u64 address, void* to, u64 bytes) {
+    const u64 local[2] = {reinterpret_cast<u64>(to), bytes}, remote[2] = {address, bytes};
+    return raw_syscall(__NR_process_vm_readv, pid, local, 1, remote, 1, 0) == static_cast<i64>(bytes);
+  };
+  if (!read(entry.robust_list, &head, sizeof head)) return;
+  const auto old_tid = static_cast<u32>(entry.image_tid), new_tid = static_cast<u32>(tid);
+  constexpr u64 kPriorityBit = 1;  // marks mutexes with priority inheritance
+  constexpr u32 kLimit = 2048;
+  u64 node = head.first & ~kPriorityBit;
+  for (u32 i = 0; i < kLimit && node != entry.robust_list; i++) {
+    rename_owner(node + static_cast<u64>(head.futex_offset), old_tid, new_tid);
+    if (!read(node, &node, sizeof node)) break;
+    node &= ~kPriorityBit;
+  }
+  if (head.pending != 0) rename_owner((head.pending & ~kPriorityBit) + static_cast<u64>(head.futex_offset), old_tid, new_tid);
+}
+
 // True if a thread but the main one has something to do that may fail although the main thread's like has not: queueing a signal (limit
 // of pending signals), or rseq with another length or signature. gs bases are user addresses, checked by the host.
 bool others_may_fail() {
@@ -93,8 +132,9 @@ void create_threads() {
     const ThreadEntry& entry = thread(i);
     // glibc keeps the thread's id in the word that is cleared at its end; the new id goes there before anyone runs.
     const u64 flags = kFlags | (entry.clear_child_tid != 0 ? CLONE_CHILD_CLEARTID : 0) | (entry.tid_word != 0 ? CLONE_PARENT_SETTID : 0);
-    must(stasis_clone_thread(flags, entry.stack_top, entry.clear_child_tid, entry.clear_child_tid, entry.fs_base, i), Step::CreateThread,
-         static_cast<u64>(entry.image_tid));
+    const i64 tid = must(stasis_clone_thread(flags, entry.stack_top, entry.clear_child_tid, entry.clear_child_tid, entry.fs_base, i),
+                         Step::CreateThread, static_cast<u64>(entry.image_tid));
+    rename_robust_owner(entry, tid);
   }
 }
 
@@ -102,6 +142,7 @@ void prepare_main_thread() {
   const ThreadEntry& entry = thread(0);
   const i64 tid = raw_syscall(__NR_set_tid_address, entry.clear_child_tid);
   if (entry.tid_word != 0) *reinterpret_cast<volatile i32*>(entry.clear_child_tid) = static_cast<i32>(tid);
+  rename_robust_owner(entry, tid);
   must(raw_syscall(__NR_arch_prctl, ARCH_SET_FS, entry.fs_base), Step::CreateThread, static_cast<u64>(entry.image_tid));
   prepare(0);
   if (!others_may_fail()) return;
