@@ -184,7 +184,7 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
 void launch_process(u64* initial_stack, const Marker& marker) {
   if (marker.first_launch) {
     InitialStack initial = read_stack(initial_stack);
-    i64 result = install_filter(FilterKind::Launch);
+    i64 result = install_filter(marker.restored_filter ? FilterKind::Restored : FilterKind::Launch);
     if (result < 0) report_fail(Step::InstallFilter, result, 0, 0, nullptr);
     Marker next = marker;
     next.first_launch = false;
