@@ -1,6 +1,6 @@
 // The commands as people and scripts use them: what they print, where, and how they end.
 
-import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
@@ -245,6 +245,23 @@ describe.each(users)('as $name', (user) => {
     child.kill('SIGTERM');
     expect(await ended).toBe('SIGTERM');
     expect(await home.stasis(['wait', 'web'])).toMatchObject({ code: 143 });
+  });
+
+  test('a restore that fails leaves the stopped application what it was', async () => {
+    await using home = TestHome.create(user);
+    await home.run('web', sleeper);
+    await home.outputLine('web', 'listening');
+    await home.ok(['checkpoint', 'web']);
+    truncateSync(join(home.state, 'snapshots/web@1/image.stasis'), 300);
+    const before = await home.ok(['ps', '--all', '--json']);
+    for (const words of [
+      ['restore', 'web'],
+      ['restore', '--detach', 'web'],
+    ]) {
+      expect(await home.stasis(words), words.join(' ')).toMatchObject({ code: 5, stdout: '' });
+      expect(await home.ok(['ps', '--all', '--json'])).toEqual(before);
+      expect(await home.ok(['logs', 'web'])).toBe('listening\n');
+    }
   });
 
   test('inspect: all records, the header, for people and programs', async () => {

@@ -102,7 +102,7 @@ describe.each(users)('as $name', (user) => {
     ]);
     const line = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
     // script(1) gives its child a terminal; what we write to script's input is typed there.
-    const child = home.spawn(['script', '-qec', `stty rows 33 cols 99; ${line}`, '/dev/null'], {
+    const child = home.spawn(['script', '-qec', `stty rows 33 cols 99; exec ${line}`, '/dev/null'], {
       env: { TERM: 'xterm', SHELL: '/bin/sh' },
     });
     let output = '';

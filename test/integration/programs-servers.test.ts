@@ -20,7 +20,7 @@ const servers: Record<string, Server> = {
     growing: ['ticks'],
   },
   'python3 threads': {
-    words: (port) => ['/usr/bin/python3', join(programs, 'http.py'), String(port)],
+    words: (port) => ['/usr/bin/python3', join(programs, 'threads_server.py'), String(port)],
     path: '/check',
     constant: 'check',
     growing: ['ticks', 'woken'],

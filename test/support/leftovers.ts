@@ -88,7 +88,7 @@ export default async function setup(): Promise<() => Promise<void>> {
       ...fresh(before.mounts, after.mounts).map((entry) => `mount ${entry}`),
       ...fresh(before.segments, after.segments).map((entry) => `System V ${entry}`),
       ...fresh(before.files, after.files)
-        .filter((entry) => entry !== root)
+        .filter((entry) => !basename(entry).startsWith('stasis-test-'))
         .map((entry) => `file ${entry}`),
       ...kept.map((entry) => `directory of a test ${join(root, entry)}`),
     ];
