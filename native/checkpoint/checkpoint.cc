@@ -98,8 +98,9 @@ Status Checkpoint::stop() {
   const Deadline deadline = Deadline::in(subject_.options.stop_deadline);
   for (int attempt = 1;; ++attempt) {
     stopped_at_ = Clock::now();
-    session_.emplace(STASIS_TRY(tracer::Session::seize(subject_.pid, deadline, subject_.cancel)));
-    auto settled = tracer::quiesce(*session_, subject_.runtime, status_->number("SigCgt", 16), deadline, subject_.cancel);
+    const std::uint64_t caught = status_->number("SigCgt", 16);
+    session_.emplace(STASIS_TRY(tracer::Session::seize(subject_.pid, tracer::rewinding(caught), deadline, subject_.cancel)));
+    auto settled = tracer::quiesce(*session_, memory_, subject_.runtime, caught, deadline, subject_.cancel);
     if (settled.ok()) {
       settled_ = std::move(settled).value();
       return {};

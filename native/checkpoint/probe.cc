@@ -202,7 +202,7 @@ class PtraceTrials {
   PtraceTrials() {
     if (sleeper_.pid() <= 0) return;
     const CancelToken none;
-    auto session = tracer::Session::seize(sleeper_.pid(), Deadline::in(kChildTime), none);
+    auto session = tracer::Session::seize(sleeper_.pid(), [](tracer::Tracee&) { return Status(); }, Deadline::in(kChildTime), none);
     if (!session.ok()) {
       held_ = {false, session.error().message()};
       return;

@@ -1,7 +1,12 @@
 // timerfd timers, from fdinfo: it_value there is the time that is left, for absolute timers too (fs/timerfd.c, timerfd_show).
+#include <sys/timerfd.h>
+#include <unistd.h>
+
 #include <cstdio>
 
 #include "checkpoint/fds.h"
+#include "os/pidfd.h"
+#include "os/procfs.h"
 
 namespace stasis::checkpoint {
 
@@ -14,21 +19,34 @@ std::int64_t parse_time(std::string_view text) {
   return seconds * 1'000'000'000LL + nanoseconds;
 }
 
+// The timer as it stands now. The kernel counts the periods that have passed only when it is asked for the time or the fd is read, which is
+// what fdinfo does not do; asking changes nothing that the program can tell.
+Result<procfs::Fields> brought_up_to_date(const Subject& subject, const Fd& fd) {
+  const auto timer = STASIS_TRY(duplicate_fd_of(subject.process, fd.number));
+  itimerspec setting;
+  if (::timerfd_gettime(timer.get(), &setting) != 0) {
+    return Error::of_errno("timerfd_gettime", "reading a timer").with_pid(subject.pid).with_fd(fd.number);
+  }
+  return procfs::Fields(STASIS_TRY(procfs::read_text(::getpid(), "fdinfo/" + std::to_string(timer.get()))));
+}
+
 }  // namespace
 
-Status save_timerfds(const Subject&, FdTable& table, image::Image& image, Findings&) {
+Status save_timerfds(const Subject& subject, FdTable& table, image::Image& image, Findings&) {
   for (Description& description : table.descriptions) {
     const Fd& fd = description.first();
     if (description.saved || !fd.link_starts("anon_inode:[timerfd]")) continue;
     description.saved = true;
+    if (subject.phase == Phase::Before) continue;
+    const procfs::Fields info = STASIS_TRY(brought_up_to_date(subject, fd));
     image::Timerfd record;
     record.numbers = description.numbers();
-    record.clock_id = static_cast<std::uint32_t>(fd.info.number("clockid"));
+    record.clock_id = static_cast<std::uint32_t>(info.number("clockid"));
     record.flags = fd.flags;
-    record.settime_flags = static_cast<std::uint32_t>(fd.info.number("settime flags", 8));
-    record.ticks = fd.info.number("ticks");
-    record.interval_ns = parse_time(fd.info.find("it_interval"));
-    record.remaining_ns = parse_time(fd.info.find("it_value"));
+    record.settime_flags = static_cast<std::uint32_t>(info.number("settime flags", 8));
+    record.ticks = info.number("ticks");
+    record.interval_ns = parse_time(info.find("it_interval"));
+    record.remaining_ns = parse_time(info.find("it_value"));
     image.timerfds.push_back(std::move(record));
   }
   return {};

@@ -38,7 +38,7 @@ Status interrupt(pid_t tid) {
 }
 
 Status resume(pid_t tid, Resume how, int signal) {
-  const long request = how == Resume::Free ? PTRACE_CONT : how == Resume::ToCall ? PTRACE_SYSCALL : PTRACE_SINGLESTEP;
+  const long request = how == Resume::Free ? PTRACE_CONT : PTRACE_SYSCALL;
   if (call(request, tid, nullptr, number(static_cast<unsigned>(signal))) != 0) {
     return failed("PTRACE_CONT", tid, "sending the thread on");
   }

@@ -24,9 +24,8 @@ struct RseqConfiguration {
 
 // How a stopped thread may be sent on.
 enum class Resume {
-  Free,        // PTRACE_CONT
-  ToCall,      // PTRACE_SYSCALL: stops at the next entry to or exit from a system call
-  OneStep,     // PTRACE_SINGLESTEP
+  Free,    // PTRACE_CONT
+  ToCall,  // PTRACE_SYSCALL: stops at the next entry to or exit from a system call
 };
 
 // PTRACE_SEIZE with TRACESYSGOOD and TRACEEXEC. The thread keeps running.

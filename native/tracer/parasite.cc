@@ -61,6 +61,7 @@ Status Parasite::start(ParasiteThread& thread) {
   registers.orig_rax = thread.tracee->at == Tracee::At::Entry ? static_cast<unsigned long long>(SYS_getpid) : static_cast<unsigned long long>(-1);
   STASIS_TRY(ptrace::set_registers(thread.tracee->tid, registers));
   STASIS_TRY(ptrace::set_signal_mask(thread.tracee->tid, kAllSignals));
+  thread.tracee->slice = {};
   return session_.resume(*thread.tracee, ptrace::Resume::ToCall);
 }
 
@@ -93,7 +94,7 @@ Status Parasite::run(const std::vector<ParasiteThread*>& threads, Deadline deadl
     STASIS_TRY(start(*thread));
     tracees.push_back(thread->tracee);
   }
-  const Session::Drive drive{[this](Tracee& tracee) { return at_sigreturn(tracee); }, {}, "making calls in the application"};
+  const Session::Drive drive{[this](Tracee& tracee) { return at_sigreturn(tracee); }, "making calls in the application"};
   STASIS_TRY(session_.drive(tracees, drive, deadline, cancel));
   for (ParasiteThread* thread : threads) {
     thread->block = STASIS_TRY(memory_.read_value<wire::ParasiteBlock>(block_address(*thread)));
@@ -107,21 +108,20 @@ Status Parasite::run(const std::vector<ParasiteThread*>& threads, Deadline deadl
 Status Parasite::go_home(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel) {
   std::vector<Tracee*> returning;
   for (ParasiteThread* thread : threads) {
-    if (thread->interruption == Interruption::None) {
+    if (!thread->in_call) {
       STASIS_TRY(session_.resume(*thread->tracee, ptrace::Resume::ToCall));
       returning.push_back(thread->tracee);
       continue;
     }
     // The mask first: between the two calls the thread still stands in front of the rt_sigreturn, which sets the same mask.
     STASIS_TRY(ptrace::set_signal_mask(thread->tracee->tid, thread->mask));
-    STASIS_TRY(ptrace::set_registers(thread->tracee->tid, entering_again(thread->live, thread->interruption)));
+    STASIS_TRY(ptrace::set_registers(thread->tracee->tid, thread->live));
   }
   const Session::Drive drive{[this](Tracee& tracee) -> Result<bool> {
                                if (tracee.at == Tracee::At::Exit || tracee.at == Tracee::At::Gone) return true;
                                STASIS_TRY(session_.resume(tracee, ptrace::Resume::ToCall));
                                return false;
                              },
-                             {},
                              "returning to the application's own context"};
   return session_.drive(returning, drive, deadline, cancel);
 }

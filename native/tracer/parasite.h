@@ -49,9 +49,9 @@ struct RemoteCall {
 // One thread with what is needed to send it through calls and home.
 struct ParasiteThread {
   Tracee* tracee = nullptr;
-  user_regs_struct live{};      // at the stop, code of an interrupted call included
+  user_regs_struct live{};      // the own context, in the entry stop of the interrupted call if there is one
   user_regs_struct fallback{};  // the same context without the kernel's help: what the frame holds
-  Interruption interruption = Interruption::None;
+  bool in_call = false;
   std::uint64_t mask = 0;
   std::vector<std::uint8_t> xsave;
   ParasiteSlot slot;

@@ -1,10 +1,12 @@
 #include "tracer/quiesce.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
 #include <map>
 
+#include "arch/x86_64/sigframe.h"
 #include "wire/layout.h"
 
 namespace stasis::tracer {
@@ -12,14 +14,34 @@ namespace stasis::tracer {
 namespace {
 
 constexpr int kSeccompCode = 1;  // SYS_SECCOMP
-constexpr auto kSlice = std::chrono::microseconds(1000);
+constexpr auto kRuntimeSlice = std::chrono::microseconds(1000);
+constexpr auto kVdsoSlice = std::chrono::microseconds(10);
+constexpr auto kVdsoSliceStep = std::chrono::microseconds(7);
+constexpr unsigned kVdsoSliceSteps = 11;
 
 bool is_trap(const siginfo_t& info) { return info.si_signo == SIGSYS && info.si_code == kSeccompCode; }
 
+Result<bool> handled_signal_waits(const Tracee& tracee, std::uint64_t caught) {
+  const std::uint64_t open = caught & ~STASIS_TRY(ptrace::signal_mask(tracee.tid));
+  for (const auto queue : {ptrace::Queue::Thread, ptrace::Queue::Process}) {
+    for (const siginfo_t& info : STASIS_TRY(ptrace::queued_signals(tracee.tid, queue))) {
+      if (info.si_signo >= 1 && info.si_signo <= 64 && (open >> (info.si_signo - 1) & 1) != 0) return true;
+    }
+  }
+  return false;
+}
+
+Status rewind_if_ended_by_stop(const Tracee& tracee, std::uint64_t caught, user_regs_struct& registers) {
+  if (!ended_by_stop(registers)) return {};
+  if (STASIS_TRY(handled_signal_waits(tracee, caught))) return {};  // the call did end with EINTR
+  registers = rewound(registers);
+  return ptrace::set_registers(tracee.tid, registers);
+}
+
 class Quiesce {
  public:
-  Quiesce(Session& session, const wire::Descriptor& runtime, std::uint64_t caught)
-      : session_(session), runtime_(runtime), caught_(caught) {}
+  Quiesce(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught)
+      : session_(session), memory_(memory), runtime_(runtime), caught_(caught) {}
 
   // True when the thread is settled (or gone); false when it was sent on.
   Result<bool> on_stop(Tracee& tracee);
@@ -27,21 +49,19 @@ class Quiesce {
   std::map<pid_t, SettledThread>& settled() { return settled_; }
 
  private:
-  Result<bool> send_on(Tracee& tracee, ptrace::Resume how) {
-    STASIS_TRY(session_.resume(tracee, how));
+  Result<bool> send_on(Tracee& tracee, std::chrono::microseconds slice = kRuntimeSlice) {
+    tracee.slice = slice;
+    STASIS_TRY(session_.resume(tracee, ptrace::Resume::ToCall));
     return false;
   }
-  Result<bool> settle(Tracee& tracee, const user_regs_struct& registers, Place place) {
-    settled_[tracee.tid] = {&tracee, registers, place, interruption_of(registers, tracee.at)};
-    return true;
-  }
+  Result<bool> settle(Tracee& tracee, const user_regs_struct& registers, Place place);
   Result<bool> trap_queued(const Tracee& tracee);
-  Result<bool> handled_signal_waits(const Tracee& tracee);
-  Status rewind_if_ended_by_stop(Tracee& tracee, user_regs_struct& registers);
 
   Session& session_;
+  const ProcessMemory& memory_;
   const wire::Descriptor& runtime_;
   std::uint64_t caught_;
+  unsigned vdso_rounds_ = 0;
   std::map<pid_t, SettledThread> settled_;
 };
 
@@ -52,21 +72,23 @@ Result<bool> Quiesce::trap_queued(const Tracee& tracee) {
   return false;
 }
 
-Result<bool> Quiesce::handled_signal_waits(const Tracee& tracee) {
-  const std::uint64_t open = caught_ & ~STASIS_TRY(ptrace::signal_mask(tracee.tid));
-  for (const auto queue : {ptrace::Queue::Thread, ptrace::Queue::Process}) {
-    for (const siginfo_t& info : STASIS_TRY(ptrace::queued_signals(tracee.tid, queue))) {
-      if (info.si_signo >= 1 && info.si_signo <= 64 && (open >> (info.si_signo - 1) & 1) != 0) return true;
+Result<bool> Quiesce::settle(Tracee& tracee, const user_regs_struct& registers, Place place) {
+  SettledThread thread;
+  thread.tracee = &tracee;
+  thread.registers = registers;
+  thread.place = place;
+  thread.interruption = interruption_of(registers, tracee.at);
+  if (thread.interruption != Interruption::None) {
+    thread.call = static_cast<long>(registers.orig_rax);
+    if (thread.call == SYS_restart_syscall && place == Place::InWindow) {
+      const auto frame = STASIS_TRY(memory_.read_value<arch::KernelUcontext>(registers.rbx));
+      thread.call = static_cast<long>(frame.context.rax);
+    } else if (thread.call == SYS_restart_syscall) {
+      thread.call = original_call(registers, memory_);
     }
   }
-  return false;
-}
-
-Status Quiesce::rewind_if_ended_by_stop(Tracee& tracee, user_regs_struct& registers) {
-  if (!ended_by_stop(registers)) return {};
-  if (STASIS_TRY(handled_signal_waits(tracee))) return {};  // the call did end with EINTR
-  registers = rewound(registers);
-  return ptrace::set_registers(tracee.tid, registers);
+  settled_[tracee.tid] = thread;
+  return true;
 }
 
 Result<bool> Quiesce::on_stop(Tracee& tracee) {
@@ -76,21 +98,21 @@ Result<bool> Quiesce::on_stop(Tracee& tracee) {
   }
   if (tracee.at == Tracee::At::Signal) {
     const siginfo_t info = STASIS_TRY(ptrace::signal_info(tracee.tid));
-    if (is_trap(info)) return send_on(tracee, ptrace::Resume::ToCall);
+    if (is_trap(info)) return send_on(tracee);
     // Dropping a signal and putting it back later would lose it if this process died: it is delivered, and the interrupt makes the
     // thread stop in front of the first instruction of its handler.
     STASIS_TRY(session_.interrupt(tracee));
-    return send_on(tracee, ptrace::Resume::ToCall);
+    return send_on(tracee);
   }
   user_regs_struct registers = STASIS_TRY(ptrace::registers(tracee.tid));
   // rt_sigtimedwait that waits for SIGSYS would see the trap's signal in its queue as well, but it cannot be stopped and trap at once.
-  if (tracee.at != Tracee::At::Entry && STASIS_TRY(trap_queued(tracee))) return send_on(tracee, ptrace::Resume::ToCall);
+  if (tracee.at != Tracee::At::Entry && STASIS_TRY(trap_queued(tracee))) return send_on(tracee);
   if (tracee.at == Tracee::At::Exit && interruption_of(registers, tracee.at) != Interruption::None) {
     // The kernel has not looked at the code in rax yet; behind the next stop it has.
     STASIS_TRY(session_.interrupt(tracee));
-    return send_on(tracee, ptrace::Resume::ToCall);
+    return send_on(tracee);
   }
-  STASIS_TRY(rewind_if_ended_by_stop(tracee, registers));
+  STASIS_TRY(rewind_if_ended_by_stop(tracee, caught_, registers));
   switch (region_of(runtime_, registers.rip)) {
     case Region::Outside:
       return settle(tracee, registers, Place::Outside);
@@ -98,21 +120,30 @@ Result<bool> Quiesce::on_stop(Tracee& tracee) {
       return settle(tracee, registers, Place::InWindow);
     case Region::WindowAfterCall: {
       const bool ended_by_signal = static_cast<long>(registers.rax) == -EINTR && tracee.at != Tracee::At::Entry &&
-                                   STASIS_TRY(handled_signal_waits(tracee));
+                                   STASIS_TRY(handled_signal_waits(tracee, caught_));
       if (interruption_of(registers, tracee.at) != Interruption::None || ended_by_signal) {
         return settle(tracee, registers, Place::InWindow);
       }
-      return send_on(tracee, ptrace::Resume::ToCall);
+      return send_on(tracee);
     }
     case Region::Vdso:
-      return send_on(tracee, tracee.at == Tracee::At::Entry ? ptrace::Resume::ToCall : ptrace::Resume::OneStep);
+      // Slices of changing length, lest a loop be hit at the same place each time.
+      return send_on(tracee, kVdsoSlice + kVdsoSliceStep * (++vdso_rounds_ % kVdsoSliceSteps));
     case Region::Runtime:
-      return send_on(tracee, ptrace::Resume::ToCall);
+      return send_on(tracee);
   }
   return true;
 }
 
 }  // namespace
+
+Session::AtStop rewinding(std::uint64_t caught) {
+  return [caught](Tracee& tracee) -> Status {
+    if (tracee.at != Tracee::At::Event && tracee.at != Tracee::At::Exit) return {};
+    user_regs_struct registers = STASIS_TRY(ptrace::registers(tracee.tid));
+    return rewind_if_ended_by_stop(tracee, caught, registers);
+  };
+}
 
 Region region_of(const wire::Descriptor& runtime, std::uint64_t rip) {
   const auto inside = [rip](std::uint64_t begin, std::uint64_t end) { return rip >= begin && rip < end; };
@@ -126,10 +157,10 @@ Region region_of(const wire::Descriptor& runtime, std::uint64_t rip) {
   return Region::Outside;
 }
 
-Result<std::vector<SettledThread>> quiesce(Session& session, const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline,
+Result<std::vector<SettledThread>> quiesce(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline,
                                            const CancelToken& cancel) {
-  Quiesce work(session, runtime, caught);
-  const Session::Drive drive{[&](Tracee& tracee) { return work.on_stop(tracee); }, kSlice, "leaving the runtime"};
+  Quiesce work(session, memory, runtime, caught);
+  const Session::Drive drive{[&](Tracee& tracee) { return work.on_stop(tracee); }, "leaving the runtime"};
   do {
     STASIS_TRY(session.stop_all(deadline, cancel));
     std::vector<Tracee*> open;

@@ -1,9 +1,9 @@
 // Bringing every thread of a stopped session to a place where its context is the program's own.
 //
-//                        +--------------------------- sent on: to the next call, by one step, or with its signal <-----+
+//                        +------------------- sent on: to the next call, for a short while, or with its signal <------+
 //                        v                                                                                              |
 //   stop --> SIGSYS of the seccomp filter queued, or about to be delivered ---------------------------------------------+
-//        --> in the host's vdso or the runtime's vdso page (a plain function: no call would stop it) ----- one step ----+
+//        --> in the host's vdso or the runtime's vdso page (plain functions: no call would stop it) -- a short while ---+
 //        --> in the runtime's text, but not in the blocking window ------------------------------- to the next call ----+
 //        --> in the blocking window: [begin, call], or just behind the call and interrupted, or about to enter it --> settled, InWindow
 //        --> anywhere else -----------------------------------------------------------------------------------------> settled, Outside
@@ -30,15 +30,19 @@ enum class Place { Outside, InWindow };
 
 struct SettledThread {
   Tracee* tracee = nullptr;
-  user_regs_struct registers{};
+  user_regs_struct registers{};  // as ptrace gives them
+  long call = -1;                // the program's own interrupted call, -1 for none; not restart_syscall
   Place place = Place::Outside;
   Interruption interruption = Interruption::None;
 };
 
 // Every thread of the session, the main thread first. `caught`: signals with a handler (SigCgt). Busy if the process replaces its program
 // meanwhile, Timeout naming the thread that does not come out, NotFound if the process ended.
-Result<std::vector<SettledThread>> quiesce(Session& session, const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline,
+Result<std::vector<SettledThread>> quiesce(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline,
                                            const CancelToken& cancel);
+
+// For Session::seize: rewinds a call that ended only because of the stop, while the thread stands in it.
+Session::AtStop rewinding(std::uint64_t caught);
 
 // Where a stopped thread is, by its rip alone.
 enum class Region { Outside, Vdso, Runtime, WindowBeforeCall, WindowAfterCall };

@@ -2,9 +2,11 @@
 
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 namespace stasis::tracer {
 
@@ -62,11 +64,46 @@ user_regs_struct rewound(const user_regs_struct& registers) {
   return result;
 }
 
-user_regs_struct entering_again(const user_regs_struct& registers, Interruption interruption) {
-  user_regs_struct result = registers;
-  result.rax = static_cast<unsigned long long>(-ENOSYS);  // as the kernel presets it at every entry
-  if (interruption == Interruption::RestartBlock) result.orig_rax = SYS_restart_syscall;
-  return result;
+namespace {
+
+constexpr std::uint64_t kCodeBytes = 32;
+constexpr std::uint64_t kLowestPointer = 4096;  // nothing can be mapped below (vm.mmap_min_addr)
+constexpr long kCandidates[] = {SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_futex};
+constexpr std::uint64_t kFutexCommand = 0x7f, kFutexWait = 0, kFutexWaitBitset = 9;
+
+// `mov $number, %eax` (b8 and four bytes) in front of the call, as nearly every library has it; the nearest one counts.
+long number_in_code(const user_regs_struct& registers, const ProcessMemory& memory) {
+  std::uint8_t code[kCodeBytes];
+  if (!memory.read(registers.rip - kSyscallBytes - kCodeBytes, code).ok()) return -1;
+  for (std::size_t at = kCodeBytes - 5 + 1; at-- > 0;) {
+    std::uint32_t number;
+    std::memcpy(&number, code + at + 1, sizeof number);
+    const bool candidate = std::find(std::begin(kCandidates), std::end(kCandidates), static_cast<long>(number)) != std::end(kCandidates);
+    if (code[at] == 0xb8 && candidate) return static_cast<long>(number);
+  }
+  return -1;
+}
+
+bool is_time(const ProcessMemory& memory, std::uint64_t address) {
+  if (address < kLowestPointer) return false;
+  const auto time = memory.read_value<timespec>(address);
+  return time.ok() && time.value().tv_sec >= 0 && time.value().tv_nsec >= 0 && time.value().tv_nsec < 1'000'000'000;
+}
+
+}  // namespace
+
+long original_call(const user_regs_struct& registers, const ProcessMemory& memory) {
+  const long in_code = number_in_code(registers, memory);
+  if (in_code >= 0) return in_code;
+  // nanosleep(time, time), clock_nanosleep(clock, flags, time, time), futex(word, command, value, time), poll(fds, count, ms)
+  if (registers.rsi >= kLowestPointer) return SYS_nanosleep;
+  if (registers.rdi < kLowestPointer) return is_time(memory, registers.rdx) ? SYS_clock_nanosleep : SYS_poll;
+  const std::uint64_t command = registers.rsi & kFutexCommand;
+  if ((command == kFutexWait || command == kFutexWaitBitset) && is_time(memory, registers.r10)) {
+    const auto word = memory.read_value<std::uint32_t>(registers.rdi);
+    if (word.ok() && word.value() == static_cast<std::uint32_t>(registers.rdx)) return SYS_futex;
+  }
+  return registers.rsi == 0 && is_time(memory, registers.rdi) ? SYS_nanosleep : SYS_poll;
 }
 
 WaitingSignal waiting_signal(const std::vector<siginfo_t>& queued, std::uint64_t mask, std::uint64_t caught,

@@ -8,6 +8,9 @@
 //                                  it is lost (a restored process), issue the call again with its full time
 //   -EINTR from a call of the list in rewind.cc    nothing came to pass: issue it again (signal(7), "interruption by stop signals")
 //
+// A wait that was interrupted before, by a checkpoint or by job control, is already in restart_syscall; which call it was is then found
+// out from the code and the arguments (original_call).
+//
 // Only then, if a signal that the program handles is waiting at the same time, the kernel's own rule applies: the call ends with
 // EINTR, or is issued again after the handler (SA_RESTART).
 #pragma once
@@ -39,8 +42,9 @@ bool ended_by_stop(const user_regs_struct& registers);
 // rip at the call's instruction, rax its number, out of the call.
 user_regs_struct rewound(const user_regs_struct& registers);
 
-// For a thread in the entry stop of any call: registers that make it enter its own interrupted call instead.
-user_regs_struct entering_again(const user_regs_struct& registers, Interruption interruption);
+// The number of the call that a thread in restart_syscall was making. The kernel has forgotten it; only nanosleep, clock_nanosleep, poll
+// and futex come to be there.
+long original_call(const user_regs_struct& registers, const ProcessMemory& memory);
 
 // What is needed to foresee how the kernel will end an interrupted call.
 struct WaitingSignal {

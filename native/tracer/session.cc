@@ -65,8 +65,8 @@ Error timed_out(pid_t pid, pid_t tid, std::string doing) {
       .with_pid(pid);
 }
 
-Result<Session> Session::seize(pid_t pid, Deadline deadline, const CancelToken& cancel) {
-  Session session(pid);
+Result<Session> Session::seize(pid_t pid, AtStop at_stop, Deadline deadline, const CancelToken& cancel) {
+  Session session(pid, std::move(at_stop));
   if (!STASIS_TRY(session.adopt_new_threads())) {
     return Error::plain(ErrorKind::NotFound, "no such process").with_pid(pid);
   }
@@ -93,10 +93,7 @@ Result<bool> Session::adopt_new_threads() {
       }
       return explain_refusal(pid_, std::move(seized).error());
     }
-    auto tracee = std::make_unique<Tracee>(tid);
-    Status interrupted = ptrace::interrupt(tid);
-    threads_.push_back(std::move(tracee));
-    if (!interrupted.ok() && interrupted.error().error != ESRCH) return interrupted.error();
+    threads_.push_back(std::make_unique<Tracee>(tid));
     any = true;
   }
   std::sort(threads_.begin(), threads_.end(), [&](const auto& a, const auto& b) {
@@ -111,16 +108,25 @@ Status Session::stop_all(Deadline deadline, const CancelToken& cancel) {
   while (true) {
     Tracee* running = nullptr;
     for (auto& tracee : threads_) {
-      if (tracee->at == Tracee::At::Running && !STASIS_TRY(poll(*tracee))) running = tracee.get();
+      if (tracee->at != Tracee::At::Running) continue;
+      if (!tracee->interrupted) STASIS_TRY(interrupt(*tracee));
+      // A thread that waits in the kernel or runs on another processor stops at once; for others we come round again.
+      bool stopped = false;
+      for (unsigned attempt = 0; attempt < kYields && !(stopped = STASIS_TRY(poll(*tracee))); ++attempt) ::sched_yield();
+      if (!stopped) {
+        running = tracee.get();
+      } else if (tracee->stopped()) {
+        STASIS_TRY(at_stop_(*tracee));
+      }
     }
     drop_gone();
+    if (cancel.cancelled()) return Error::plain(ErrorKind::Cancelled, "the checkpoint was cancelled");
     if (running == nullptr) {
       // A thread that was still running may have made another: only a round without a newcomer ends this.
       if (!STASIS_TRY(adopt_new_threads())) return {};
       pause.reset();
       continue;
     }
-    if (cancel.cancelled()) return Error::plain(ErrorKind::Cancelled, "the checkpoint was cancelled");
     if (deadline.passed()) return timed_out(pid_, running->tid, "stopping the application");
     pause.wait();
   }
@@ -130,21 +136,18 @@ Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, D
   struct Runner {
     Tracee* tracee;
     Deadline::Clock::time_point since;
-    bool interrupted;
   };
   std::vector<Runner> runners;
-  for (Tracee* tracee : tracees) runners.push_back({tracee, Deadline::Clock::now(), false});
+  for (Tracee* tracee : tracees) runners.push_back({tracee, Deadline::Clock::now()});
   Pause pause;
   while (true) {
     bool moved = false;
     for (std::size_t i = 0; i < runners.size();) {
       Runner& runner = runners[i];
       if (runner.tracee->at == Tracee::At::Running && !STASIS_TRY(poll(*runner.tracee))) {
-        const bool late = drive.slice.count() != 0 && Deadline::Clock::now() - runner.since > drive.slice;
-        if (late && !runner.interrupted) {
-          STASIS_TRY(interrupt(*runner.tracee));
-          runner.interrupted = true;
-        }
+        const auto slice = runner.tracee->slice;
+        const bool late = slice.count() != 0 && Deadline::Clock::now() - runner.since > slice;
+        if (late && !runner.tracee->interrupted) STASIS_TRY(interrupt(*runner.tracee));
         ++i;
         continue;
       }
@@ -154,7 +157,6 @@ Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, D
         runners.pop_back();
       } else {
         runner.since = Deadline::Clock::now();
-        runner.interrupted = false;
         ++i;
       }
     }
@@ -169,15 +171,11 @@ Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, D
   }
 }
 
-Status Session::note_stop(Tracee& tracee, int status) {
+Status Session::note_stop(Tracee& tracee, int signal, int event) {
   tracee.signal = 0;
-  if (WIFEXITED(status) || WIFSIGNALED(status)) {
-    tracee.at = Tracee::At::Gone;
-    return {};
-  }
-  const int signal = WSTOPSIG(status);
-  switch (status >> 16) {
+  switch (event) {
     case PTRACE_EVENT_STOP:
+      tracee.interrupted = false;
       tracee.at = Tracee::At::Event;
       return {};
     case PTRACE_EVENT_EXEC:
@@ -194,31 +192,31 @@ Status Session::note_stop(Tracee& tracee, int status) {
     tracee.at = STASIS_TRY(ptrace::at_call_entry(tracee.tid)) ? Tracee::At::Entry : Tracee::At::Exit;
     return {};
   }
-  if (signal == SIGTRAP) {
-    // The trap of a single step has a kernel code; a breakpoint of the program's own or a sent SIGTRAP is passed on.
-    const auto info = ptrace::signal_info(tracee.tid);
-    if (info.ok() && info.value().si_code == TRAP_TRACE) {
-      tracee.at = Tracee::At::Step;
-      return {};
-    }
-  }
   tracee.at = Tracee::At::Signal;
   tracee.signal = signal;
   return {};
 }
 
 Result<bool> Session::poll(Tracee& tracee) {
-  int status = 0;
-  const pid_t got = ::waitpid(tracee.tid, &status, __WALL | WNOHANG | __WNOTHREAD);
-  if (got == 0) return false;
-  if (got < 0) {
+  // WNOWAIT: taking the status would clear the signal that the thread is about to be given (kernel/exit.c, wait_task_stopped), and if this
+  // process died before it sent the thread on, the signal would be lost. Left alone, it is delivered then.
+  siginfo_t info{};
+  const int options = WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD;
+  if (::waitid(P_PID, static_cast<id_t>(tracee.tid), &info, options) != 0) {
     if (errno == EINTR) return false;
     // ECHILD: a thread that ended because another one executed a program leaves no status behind.
-    if (errno != ECHILD) return Error::of_errno("waitpid", "waiting for the thread").with_tid(tracee.tid);
+    if (errno != ECHILD) return Error::of_errno("waitid", "waiting for the thread").with_tid(tracee.tid);
     tracee.at = Tracee::At::Gone;
     return true;
   }
-  STASIS_TRY(note_stop(tracee, status));
+  if (info.si_pid == 0) return false;
+  if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED) {
+    int status = 0;
+    (void)::waitpid(tracee.tid, &status, __WALL | WNOHANG | __WNOTHREAD);
+    tracee.at = Tracee::At::Gone;
+    return true;
+  }
+  STASIS_TRY(note_stop(tracee, info.si_status & 0xff, info.si_status >> 8));
   return true;
 }
 
@@ -238,6 +236,7 @@ Status Session::resume(Tracee& tracee, ptrace::Resume how) {
 Status Session::interrupt(Tracee& tracee) {
   Status status = ptrace::interrupt(tracee.tid);
   if (!status.ok() && status.error().error != ESRCH) return status;
+  tracee.interrupted = true;
   return {};
 }
 
@@ -263,6 +262,7 @@ void Session::release() {
       if (!polled.ok()) {
         tracee->at = Tracee::At::Gone;
       } else if (tracee->stopped()) {
+        (void)at_stop_(*tracee);
         let_go(*tracee);
       }
     }

@@ -8,7 +8,8 @@
 //  - every call on the thread that made the session;
 //  - a thread is held without effect on it: detaching, or the death of this process, at any stop lets it go on as if nothing had
 //    been, but for calls that the kernel ends with EINTR after any stop (tracer/rewind.h puts those right);
-//  - every wait has a deadline. waitpid(2) has none of its own, so waiting polls each thread with WNOHANG, first yielding, then
+//  - no single-stepping: the death of a tracer between a step and its report kills the tracee with SIGTRAP;
+//  - every wait has a deadline. waitid(2) has none of its own, so waiting polls each thread with WNOHANG, first yielding, then
 //    sleeping ever longer.
 #pragma once
 
@@ -34,7 +35,6 @@ struct Tracee {
     Signal,  // about to be given `signal`
     Entry,   // about to make a system call
     Exit,    // a system call just returned
-    Step,    // after one instruction
     Gone,
   };
 
@@ -44,13 +44,19 @@ struct Tracee {
   At at = At::Running;
   int signal = 0;  // At::Signal only
 
+  bool interrupted = false;  // an interrupt is on its way
+  std::chrono::microseconds slice{0};  // drive() interrupts the thread if it runs so long without a stop; 0: never
+
   bool stopped() const { return at != At::Running && at != At::Gone; }
 };
 
 class Session {
  public:
+  // Called for each thread as soon as it has been stopped by stop_all(), before the next one is.
+  using AtStop = std::function<Status(Tracee&)>;
+
   // Seizes and stops all threads. Busy, naming the tracer, if the process is traced already; Permission if it may not be traced.
-  static Result<Session> seize(pid_t pid, Deadline deadline, const CancelToken& cancel);
+  static Result<Session> seize(pid_t pid, AtStop at_stop, Deadline deadline, const CancelToken& cancel);
 
   Session(Session&&) noexcept = default;
   Session& operator=(Session&&) = delete;
@@ -61,7 +67,7 @@ class Session {
   std::vector<std::unique_ptr<Tracee>>& threads() { return threads_; }
   bool executed() const { return executed_; }  // the process replaced its program since it was seized
 
-  // Seizes and interrupts threads that were born meanwhile. True if there were any.
+  // Seizes threads that were born meanwhile, which go on running. True if there were any.
   Result<bool> adopt_new_threads();
 
   // Sends a stopped thread on. At::Signal: with its signal.
@@ -76,23 +82,24 @@ class Session {
   struct Drive {
     // Called at a stop, or when the thread is gone. True: done with this thread. False: it was sent on with resume().
     std::function<Result<bool>(Tracee&)> on_stop;
-    std::chrono::microseconds slice{0};  // a thread that runs longer without a stop is interrupted; 0: never
     const char* doing;                   // for the error of a missed deadline
   };
   Status drive(const std::vector<Tracee*>& tracees, const Drive& drive, Deadline deadline, const CancelToken& cancel);
 
-  // Stops every thread that is running, newcomers included.
+  // Stops every thread that is running, newcomers included, one after the other: what a stop does to a call (tracer/rewind.h) is put
+  // right within microseconds, thread by thread.
   Status stop_all(Deadline deadline, const CancelToken& cancel);
 
   // Detaches from all threads; those that are running are stopped for it first. Best effort and bounded in time.
   void release();
 
  private:
-  explicit Session(pid_t pid) : pid_(pid) {}
+  Session(pid_t pid, AtStop at_stop) : pid_(pid), at_stop_(std::move(at_stop)) {}
 
-  Status note_stop(Tracee& tracee, int status);
+  Status note_stop(Tracee& tracee, int signal, int event);
 
   pid_t pid_;
+  AtStop at_stop_;
   std::vector<std::unique_ptr<Tracee>> threads_;
   bool executed_ = false;
 };

@@ -44,10 +44,11 @@ class Reader {
 
  private:
   Status read_by_ptrace(const SettledThread& settled, ThreadState& state, ParasiteThread& parasite);
-  Status read_window_frame(const SettledThread& settled, WaitingSignal waiting, ThreadState& state);
+  Status read_window_frame(const SettledThread& settled, ThreadState& state);
   Status run_calls(Deadline deadline, const CancelToken& cancel);
   Status lay_out_slots();
   Status take_results();
+  std::uint64_t find_tid_word(const ThreadState& state) const;
   WaitingSignal signal_for(const ThreadState& state);
 
   Session& session_;
@@ -89,22 +90,30 @@ Status Reader::read_by_ptrace(const SettledThread& settled, ThreadState& state, 
   state.robust_list = reinterpret_cast<std::uint64_t>(list);
   state.robust_list_bytes = list_bytes;
 
+  user_regs_struct registers = settled.registers;
+  const WaitingSignal waiting = signal_for(state);
   parasite.tracee = settled.tracee;
-  parasite.live = settled.registers;
-  parasite.interruption = settled.interruption;
   parasite.mask = state.mask;
   parasite.xsave = state.xsave;
-  if (settled.interruption == Interruption::None) STASIS_TRY(leave_rseq_section(state.rseq, memory_, parasite.live));
-  const WaitingSignal waiting = signal_for(state);
-  parasite.fallback = outside_call(parasite.live, settled.interruption, waiting);
+  parasite.in_call = settled.interruption != Interruption::None;
+  parasite.live = registers;
+  if (parasite.in_call) {
+    parasite.live.rax = static_cast<unsigned long long>(-ENOSYS);  // as the kernel presets it at every entry
+    if (settled.interruption == Interruption::RestartBlock) parasite.live.orig_rax = SYS_restart_syscall;
+    registers.orig_rax = static_cast<unsigned long long>(settled.call);
+  } else {
+    STASIS_TRY(leave_rseq_section(state.rseq, memory_, registers));
+    parasite.live = registers;
+  }
+  parasite.fallback = outside_call(registers, settled.interruption, waiting);
   state.registers = parasite.fallback;
   const bool in_window = settled.place == Place::InWindow;
   stack_from_frame_.push_back(in_window);
-  return in_window ? read_window_frame(settled, waiting, state) : Status();
+  return in_window ? read_window_frame(settled, state) : Status();
 }
 
 // A thread in the blocking window: what the program's thread was doing is in the frame of the SIGSYS that trapped its call.
-Status Reader::read_window_frame(const SettledThread& settled, WaitingSignal waiting, ThreadState& state) {
+Status Reader::read_window_frame(const SettledThread& settled, ThreadState& state) {
   const auto frame = STASIS_TRY(memory_.read_value<arch::KernelUcontext>(settled.registers.rbx));
   const std::uint64_t call = frame.context.rax;
   user_regs_struct trapped = registers_of(frame.context, settled.registers);
@@ -186,6 +195,18 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
   return parasite_.go_home({&main}, deadline, cancel);
 }
 
+// Where the C library keeps the thread's id: glibc in the word that is cleared at the thread's end, musl (where that word is a lock of the
+// thread list) at byte 48 of struct pthread, which fs points to.
+std::uint64_t Reader::find_tid_word(const ThreadState& state) const {
+  constexpr std::uint64_t kMuslTidOffset = 48;
+  for (const std::uint64_t address : {state.clear_child_tid, static_cast<std::uint64_t>(state.registers.fs_base) + kMuslTidOffset}) {
+    if (address <= kMuslTidOffset || address % sizeof(std::int32_t) != 0) continue;
+    const auto word = memory_.read_value<std::int32_t>(address);
+    if (word.ok() && word.value() == state.tid) return address;
+  }
+  return 0;
+}
+
 // Of every thread that has run its list and whose results were not taken yet.
 Status Reader::take_results() {
   for (std::size_t i = 0; i < parasites_.size(); ++i) {
@@ -199,9 +220,7 @@ Status Reader::take_results() {
     if (!stack_from_frame_[i]) std::memcpy(&state.alternate_stack, block.data + kStackAt, sizeof state.alternate_stack);
     state.alternate_stack.flags &= ~kOnAlternateStack;
     std::memcpy(&state.clear_child_tid, block.data + kTidAddressAt, sizeof state.clear_child_tid);
-    if (state.clear_child_tid == 0) continue;
-    const auto word = memory_.read_value<std::int32_t>(state.clear_child_tid);
-    state.tid_word = word.ok() && word.value() == state.tid;
+    state.tid_word = find_tid_word(state);
   }
   return {};
 }
