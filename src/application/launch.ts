@@ -60,12 +60,10 @@ export async function runInForeground(home: Home, command: readonly string[], op
   return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(foreground));
 }
 
-/** Commits, then executes the keeper. Only a failing execve comes back; then nothing stays behind. */
+/** Executes the keeper in place of this process. Only a failure comes back; then everything is as before. */
 export function leaveToKeeper(prepared: Prepared, become: (addon: Addon) => never): never {
   try {
-    // The keeper is a new program in this process: what is done after its start elsewhere is done before, since there is no after.
-    prepared.save();
-    prepared.commit();
+    prepared.setAside();
     return callNativeNow(become);
   } catch (error) {
     prepared.undo();
