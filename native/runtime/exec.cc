@@ -162,6 +162,14 @@ i64 examine(ExecRequest* request, u32 level, Vector* vector) {
   return result < 0 ? result : 1;
 }
 
+// A keeper that runs inside an application (`stasis run` typed there) executes a runtime with a marker of its own. That cannot be
+// loaded as a program, since the window is taken, and need not be.
+bool starts_runtime(const Scratch& scratch, const Vector& vector) {
+  char start[16] = {};
+  if (scratch.program_fd >= 0 || read_program(start, vector.entries[vector.first], wire::kMarkerPrefixBytes) < 0) return false;
+  return is_marker(start) && is_runtime(scratch.program);
+}
+
 }  // namespace
 
 i64 prepare_exec(ExecRequest* request) {
@@ -179,6 +187,12 @@ i64 prepare_exec(ExecRequest* request) {
     if (result < 0) return result;
     if (result == 0) break;
   }
+  if (starts_runtime(*scratch, vector)) {
+    vector.entries[vector.last] = 0;
+    request->vector = reinterpret_cast<u64>(vector.entries + vector.first);
+    request->file = scratch->program;
+    return 0;
+  }
   Marker marker = request->marker;
   // The script's own name was pushed first and lies just before the arguments that followed argv[0].
   marker.name_index = before == vector.first && scratch->heads[0][0] != '#' ? 0 : static_cast<u32>(before - vector.first + 1);
@@ -188,6 +202,7 @@ i64 prepare_exec(ExecRequest* request) {
   push_front(&vector, scratch->marker);
   vector.entries[vector.last] = 0;
   request->vector = reinterpret_cast<u64>(vector.entries + vector.first);
+  request->file = request->marker.runtime_path;
   return 0;
 }
 
@@ -239,9 +254,9 @@ i64 trapped_exec(Trap& trap) {
   request.scratch = scratch;
   i64 result = run_on_scratch(scratch, prepare_on_scratch, &request);
   if (result == 0) {
-    u64 call[6] = {reinterpret_cast<u64>(g_state.runtime_path), request.vector, request.environment};
+    u64 call[6] = {reinterpret_cast<u64>(request.file), request.vector, request.environment};
     result = stasis_blocking_call(trap.context, __NR_execve, call);
-    if (path_is_lost(result)) {
+    if (path_is_lost(result) && request.file == g_state.runtime_path) {
       call[0] = reinterpret_cast<u64>(kExeLink);
       result = stasis_blocking_call(trap.context, __NR_execve, call);
     }
@@ -260,7 +275,7 @@ i64 exec_first(const char* path, char** arguments, char** environment, const Mar
   request.marker = marker;
   request.scratch = scratch;
   i64 result = prepare_exec(&request);
-  if (result == 0) result = raw_syscall(__NR_execve, marker.runtime_path, request.vector, environment);
+  if (result == 0) result = raw_syscall(__NR_execve, request.file, request.vector, environment);
   release_scratch(scratch);
   return result;
 }

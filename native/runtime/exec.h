@@ -15,8 +15,8 @@ struct ExecRequest {
   u64 flags;           // of execveat
   Marker marker;       // to be told to the next runtime; program_fd and name_index are filled in
   Scratch* scratch;
-  u64 vector;          // result: the vector to execute the runtime with
-  bool check_only;     // result: AT_EXECVE_CHECK was asked for, so the call goes to the kernel as it is
+  u64 vector;          // result: the vector to execute with
+  const char* file;    // result: the file to execute: the runtime's, or the program itself if that is a runtime
 };
 
 // Resolves path and `#!` lines, checks permission and format, builds the vector. Runs on the scratch stack. 0 or why the kernel would

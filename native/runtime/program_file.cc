@@ -8,6 +8,7 @@
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 #include "wire/descriptor.h"
+#include "wire/layout.h"
 
 namespace stasis::runtime {
 
@@ -128,6 +129,24 @@ i64 read_interpreter(i32 fd, const Elf64_Ehdr& header, char* path, u64 capacity)
   InterpreterSearch search{fd, path, capacity};
   i64 result = for_each_segment(fd, header, visit_interpreter, &search);
   return result < 0 ? result : 0;
+}
+
+namespace {
+
+i64 visit_window(void*, const Elf64_Phdr& segment) {
+  return segment.p_type == PT_LOAD && segment.p_vaddr == wire::kWindowBase ? kFound : 0;
+}
+
+}  // namespace
+
+bool is_runtime(const char* path) {
+  i64 fd = raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return false;
+  Elf64_Ehdr header;
+  bool runtime = read_elf_header(static_cast<i32>(fd), &header) == 0 &&
+                 for_each_segment(static_cast<i32>(fd), header, visit_window, nullptr) == kFound;
+  raw_syscall(__NR_close, fd);
+  return runtime;
 }
 
 i64 check_elf(i32 fd, char* interpreter) {

@@ -37,6 +37,9 @@ i64 for_each_segment(i32 fd, const Elf64_Ehdr& header, i64 (*visit)(void*, const
 // PT_INTERP into `path`, or an empty string. `capacity` is PATH_MAX. 0 or -ENOEXEC.
 i64 read_interpreter(i32 fd, const Elf64_Ehdr& header, char* path, u64 capacity);
 
+// True if the ELF file at `path` is a runtime: linked into the window.
+bool is_runtime(const char* path);
+
 // Everything that can be told of an ELF program before it replaces the caller, its PT_INTERP included; `interpreter` is scratch memory
 // of PATH_MAX bytes. 0 or why exec would fail.
 i64 check_elf(i32 fd, char* interpreter);
