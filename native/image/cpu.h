@@ -5,7 +5,8 @@
 
 namespace stasis::image {
 
-// Asks the processor (cpuid, xgetbv), once per process: under a hypervisor each question is a trap of some microseconds.
+// Asks the processor (cpuid, xgetbv), once per process: under a hypervisor each question is a trap of some
+// microseconds.
 const CpuFeatures& cpu_features_of_this_host();
 
 }  // namespace stasis::image

@@ -16,7 +16,8 @@ constexpr std::size_t kMaxNoteBytes = 64 * 1024;
 constexpr std::size_t kMaxIdBytes = 64;
 
 bool read_exactly(int fd, void* into, std::size_t bytes, std::uint64_t offset) {
-  return offset <= INT64_MAX - bytes && ::pread(fd, into, bytes, static_cast<off_t>(offset)) == static_cast<ssize_t>(bytes);
+  return offset <= INT64_MAX - bytes &&
+         ::pread(fd, into, bytes, static_cast<off_t>(offset)) == static_cast<ssize_t>(bytes);
 }
 
 std::string hex_of(const std::uint8_t* bytes, std::size_t count) {
@@ -29,7 +30,9 @@ std::string hex_of(const std::uint8_t* bytes, std::size_t count) {
   return text;
 }
 
-std::size_t aligned(std::size_t value, std::size_t alignment) { return (value + alignment - 1) / alignment * alignment; }
+std::size_t aligned(std::size_t value, std::size_t alignment) {
+  return (value + alignment - 1) / alignment * alignment;
+}
 
 // elf(5): notes are header, name and descriptor, each padded to the segment's alignment.
 std::string find_build_id(const std::vector<std::uint8_t>& notes, std::size_t alignment) {
@@ -41,7 +44,8 @@ std::string find_build_id(const std::vector<std::uint8_t>& notes, std::size_t al
     std::size_t name_bytes = aligned(note.n_namesz, alignment), id_bytes = aligned(note.n_descsz, alignment);
     if (name_bytes > notes.size() - at || id_bytes > notes.size() - at - name_bytes) break;
     const std::uint8_t* name = notes.data() + at;
-    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(name, "GNU", 4) == 0 && note.n_descsz <= kMaxIdBytes) {
+    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(name, "GNU", 4) == 0 &&
+        note.n_descsz <= kMaxIdBytes) {
       return hex_of(name + name_bytes, note.n_descsz);
     }
     at += name_bytes + id_bytes;
@@ -55,7 +59,8 @@ std::string build_id_of(int fd) {
   Elf64_Ehdr header;
   if (!read_exactly(fd, &header, sizeof header, 0)) return {};
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-      header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum > kMaxHeaders) {
+      header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_phentsize != sizeof(Elf64_Phdr) ||
+      header.e_phnum > kMaxHeaders) {
     return {};
   }
   std::vector<Elf64_Phdr> segments(header.e_phnum);

@@ -1,5 +1,5 @@
-// The steps of prepare(), one per kind of state and file of this directory. Each checks its records against this host and appends to
-// the plan; the order in which they are called decides only the order of fds in the plan.
+// The steps of prepare(), one per kind of state and file of this directory. Each checks its records against this host
+// and appends to the plan; the order in which they are called decides only the order of fds in the plan.
 #pragma once
 
 #include "base/result.h"
@@ -13,7 +13,8 @@ namespace stasis::restore {
 Status check_compatibility(const image::Image& image, const RestoreInputs& inputs);
 
 // memory.cc. `prepared` takes the counts.
-Status plan_memory(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan, PreparedRestore& prepared);
+Status plan_memory(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan,
+                   PreparedRestore& prepared);
 
 // files.cc: open files and stdio, working directory.
 Status plan_files(const image::Image& image, PlanBuilder& plan);

@@ -18,9 +18,12 @@ Status plan_epolls(const image::Image& image, PlanBuilder& plan) {
     entry.flags = epoll.flags;
     for (const image::EpollTarget& target : epoll.targets) {
       if (!placed.contains(target.fd)) {
-        return Error::plain(ErrorKind::Damaged, "an epoll watches fd " + std::to_string(target.fd) + ", which the image does not have").with_fd(fd);
+        return Error::plain(ErrorKind::Damaged,
+                            "an epoll watches fd " + std::to_string(target.fd) + ", which the image does not have")
+            .with_fd(fd);
       }
-      plan.epoll_entries.push_back({.epoll_fd = fd, .target_fd = target.fd, .events = target.events, .reserved = 0, .data = target.data});
+      plan.epoll_entries.push_back(
+          {.epoll_fd = fd, .target_fd = target.fd, .events = target.events, .reserved = 0, .data = target.data});
     }
   }
   return {};

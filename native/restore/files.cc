@@ -1,7 +1,8 @@
-// Open files: found again by path. The restored program goes on writing and reading at its old offsets, so a file that changed in the
-// meantime could be corrupted, or could corrupt the program, without a word. Hence, for a regular file
+// Open files: found again by path. The restored program goes on writing and reading at its old offsets, so a file that
+// changed in the meantime could be corrupted, or could corrupt the program, without a word. Hence, for a regular file
 //   opened for writing       size and modification time must be what they were;
-//   with O_APPEND            it may have grown or have been written: appending truncates and overwrites nothing. One that the program
+//   with O_APPEND            it may have grown or have been written: appending truncates and overwrites nothing. One
+//   that the program
 //                            can read as well must not have become shorter;
 //   opened for reading       it may have grown; otherwise size and time must be what they were.
 // Directories must be there; device nodes must be the same device.
@@ -67,7 +68,8 @@ Status check_content(const image::OpenFile& file, const struct stat& now) {
   if (!writes && bytes > file.file_bytes) return {};
   const std::string how = bytes == file.file_bytes ? "it was modified since the checkpoint" : size_change(file, bytes);
   return refuse(file, how,
-                writes ? "the application would overwrite what was written since; put back the file of then, or start the application anew"
+                writes ? "the application would overwrite what was written since; put back the file of then, or start "
+                         "the application anew"
                        : "put back the file of then, or start the application anew");
 }
 
@@ -81,7 +83,8 @@ Status check_open_file(const image::OpenFile& file) {
         .with_remedy("put the file back, or start the application anew");
   }
   if ((now.st_mode & S_IFMT) != (file.file_type & S_IFMT)) {
-    return refuse(file, std::string("it was ") + type_name(file.file_type) + " and is " + type_name(now.st_mode) + " now",
+    return refuse(file,
+                  std::string("it was ") + type_name(file.file_type) + " and is " + type_name(now.st_mode) + " now",
                   "put back what was there");
   }
   if (S_ISCHR(now.st_mode) && file.device_number != 0 && now.st_rdev != file.device_number) {
@@ -107,7 +110,8 @@ Status check_cwd(const std::string& path) {
         .with_remedy("make the directory again");
   }
   if (!S_ISDIR(now.st_mode)) {
-    return Error::plain(ErrorKind::Failed, "the application's working directory is no directory any more").with_path(path);
+    return Error::plain(ErrorKind::Failed, "the application's working directory is no directory any more")
+        .with_path(path);
   }
   return {};
 }

@@ -1,6 +1,6 @@
-// The files that a program has mapped: libraries, data. A restored program goes on with the file as it is now, so the file must be what
-// it was: of the same size and modification time or, when only the time moved (a package installed again, a copied tree, a container
-// layer), of the same size and GNU build id.
+// The files that a program has mapped: libraries, data. A restored program goes on with the file as it is now, so the
+// file must be what it was: of the same size and modification time or, when only the time moved (a package installed
+// again, a copied tree, a container layer), of the same size and GNU build id.
 #pragma once
 
 #include <map>

@@ -1,14 +1,16 @@
 // The memory plan: what to map, in ascending order of address.
 //
 // The price of a restore is the number of mapping calls, not bytes (docs/kernel-facts.md), so
-//  - pieces do not overlap: stored pages are mapped next to anonymous memory or file pages, not over them, each with its final
+//  - pieces do not overlap: stored pages are mapped next to anonymous memory or file pages, not over them, each with
+//  its final
 //    protection at once; neighbours that are alike become one entry;
 //  - a mapping without stored pages, such as a reserved PROT_NONE range, is one entry whatever its size;
 //  - advice is given after all mappings, one call over as many of them as lie in a row.
 //
 // What cannot be a mapping of the page file is copied out of it into memory of the right kind:
 //  - growing stacks and MADV_WIPEONFORK areas (the kernel refuses both for files) and shared anonymous memory;
-//  - on a file system mounted noexec, where no page of the file may ever become executable: executable memory, and all anonymous memory
+//  - on a file system mounted noexec, where no page of the file may ever become executable: executable memory, and all
+//  anonymous memory
 //    of a program that makes executable memory of its own (a JIT changes protections as it goes);
 //  - the smallest runs, if there were more mappings than vm.max_map_count allows.
 #include <fcntl.h>
@@ -55,7 +57,8 @@ struct Backing {
 
 class MemoryPlanner {
  public:
-  MemoryPlanner(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan) : image_(image), inputs_(inputs), plan_(plan) {}
+  MemoryPlanner(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan)
+      : image_(image), inputs_(inputs), plan_(plan) {}
 
   Status build();
   std::uint64_t image_bytes() const { return image_bytes_; }
@@ -88,14 +91,17 @@ class MemoryPlanner {
   std::uint64_t image_bytes_ = 0, copied_bytes_ = 0;
 };
 
-bool is_anonymous_private(const Mapping& mapping) { return mapping.source == MappingSource::Anonymous && !mapping.shared; }
+bool is_anonymous_private(const Mapping& mapping) {
+  return mapping.source == MappingSource::Anonymous && !mapping.shared;
+}
 
 void MemoryPlanner::choose_copied_kinds() {
   copy_executable_ = std::any_of(inputs_.page_files.begin(), inputs_.page_files.end(),
                                  [](const PageFileLocation& file) { return is_noexec(file.path); });
-  copy_anonymous_ = copy_executable_ && std::any_of(image_.mappings.begin(), image_.mappings.end(), [](const Mapping& mapping) {
-                      return is_anonymous_private(mapping) && (mapping.protection & PROT_EXEC) != 0;
-                    });
+  copy_anonymous_ =
+      copy_executable_ && std::any_of(image_.mappings.begin(), image_.mappings.end(), [](const Mapping& mapping) {
+        return is_anonymous_private(mapping) && (mapping.protection & PROT_EXEC) != 0;
+      });
 }
 
 // Each mapped run may split its mapping in two more. Below the limit nothing is copied for this reason.
@@ -128,9 +134,10 @@ std::uint32_t MemoryPlanner::page_file(std::uint32_t index) {
 void MemoryPlanner::append(const wire::MapEntry& entry) {
   if (!plan_.maps.empty()) {
     wire::MapEntry& last = plan_.maps.back();
-    const bool alike = last.kind == entry.kind && last.address + last.length == entry.address && last.flags == entry.flags &&
-                       last.protection == entry.protection && last.file == entry.file;
-    const bool from_file = entry.kind == wire::MapKind::File || entry.kind == wire::MapKind::Image || entry.kind == wire::MapKind::Copy;
+    const bool alike = last.kind == entry.kind && last.address + last.length == entry.address &&
+                       last.flags == entry.flags && last.protection == entry.protection && last.file == entry.file;
+    const bool from_file =
+        entry.kind == wire::MapKind::File || entry.kind == wire::MapKind::Image || entry.kind == wire::MapKind::Copy;
     // Two shared anonymous mappings are two objects, and a stack grows on its own.
     const bool separate = entry.kind == wire::MapKind::Anonymous && (entry.flags & (MAP_SHARED | MAP_GROWSDOWN)) != 0;
     if (alike && !separate && (!from_file || last.file_offset + last.length == entry.file_offset)) {
@@ -197,7 +204,8 @@ void MemoryPlanner::add_copy(const PageRun& run) {
   copied_bytes_ += run.length;
 }
 
-// Stored pages mapped between pieces of the base; runs too short to be worth a mapping are copied into the base around them.
+// Stored pages mapped between pieces of the base; runs too short to be worth a mapping are copied into the base around
+// them.
 void MemoryPlanner::add_pieces(const Mapping& mapping, const wire::MapEntry& base) {
   std::uint64_t from = mapping.address;
   for (const PageRun& run : mapping.runs) {
@@ -257,8 +265,8 @@ Status MemoryPlanner::add_mapping(const Mapping& mapping) {
   return {};
 }
 
-// One call for every row of mappings that have the advice, unmapped holes included: madvise(2) goes on behind a hole and answers ENOMEM
-// in the end. A row ends at a mapping without the advice and at the runtime's window.
+// One call for every row of mappings that have the advice, unmapped holes included: madvise(2) goes on behind a hole
+// and answers ENOMEM in the end. A row ends at a mapping without the advice and at the runtime's window.
 void MemoryPlanner::add_advice(std::uint32_t bit, int advice) {
   wire::MapEntry row{};
   row.kind = wire::MapKind::Advise;
@@ -315,7 +323,8 @@ Status MemoryPlanner::build() {
   for (const Mapping& mapping : image_.mappings) STASIS_TRY(add_mapping(mapping));
   add_advice();
   add_locks();
-  const std::uint64_t table_bytes = plan_.image_ranges.size() * sizeof(wire::ImageRange) + plan_.plan.image_pages / 8 + 2 * wire::kPageBytes;
+  const std::uint64_t table_bytes =
+      plan_.image_ranges.size() * sizeof(wire::ImageRange) + plan_.plan.image_pages / 8 + 2 * wire::kPageBytes;
   if (table_bytes > wire::kImageTableMaxBytes) {
     return Error::plain(ErrorKind::Unsupported, "the table of the image's " + std::to_string(plan_.plan.image_pages) +
                                                     " pages does not fit in the runtime's window");
@@ -341,10 +350,12 @@ void plan_layout(const image::MemoryLayout& memory, PlanBuilder& plan) {
 
 }  // namespace
 
-Status plan_memory(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan, PreparedRestore& prepared) {
+Status plan_memory(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan,
+                   PreparedRestore& prepared) {
   if (inputs.page_files.size() != image.page_files.size()) {
-    return Error::plain(ErrorKind::Damaged, "the image names " + std::to_string(image.page_files.size()) + " page files, and " +
-                                                std::to_string(inputs.page_files.size()) + " were opened");
+    return Error::plain(ErrorKind::Damaged, "the image names " + std::to_string(image.page_files.size()) +
+                                                " page files, and " + std::to_string(inputs.page_files.size()) +
+                                                " were opened");
   }
   MemoryPlanner planner(image, inputs, plan);
   STASIS_TRY(planner.build());

@@ -23,8 +23,9 @@ Status plan_pipes(const image::Image& image, PlanBuilder& plan) {
     if (pipe.readers.empty() && pipe.writers.empty()) continue;
     const std::int32_t fd = (pipe.readers.empty() ? pipe.writers : pipe.readers).front().fd;
     if (pipe.capacity > max_bytes) {
-      return Error::plain(ErrorKind::Failed, "a pipe of the application holds " + std::to_string(pipe.capacity) + " bytes, and this host allows " +
-                                                 std::to_string(max_bytes),
+      return Error::plain(ErrorKind::Failed,
+                          "a pipe of the application holds " + std::to_string(pipe.capacity) +
+                              " bytes, and this host allows " + std::to_string(max_bytes),
                           "raise /proc/sys/fs/pipe-max-size")
           .with_fd(fd);
     }

@@ -16,7 +16,9 @@ constexpr std::uint64_t kRuntimeFds = 16;
 
 PlanBuilder::PlanBuilder() : bytes_(sizeof(wire::Plan)) {}
 
-void PlanBuilder::align(std::size_t alignment) { bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment); }
+void PlanBuilder::align(std::size_t alignment) {
+  bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment);
+}
 
 std::uint64_t PlanBuilder::add_string(std::string_view text) {
   text = text.substr(0, text.find('\0'));
@@ -49,11 +51,12 @@ void PlanBuilder::write(std::uint64_t offset, std::span<const std::uint8_t> byte
 
 std::uint64_t PlanBuilder::address_of(std::uint64_t offset) { return wire::kPlanBase + offset; }
 
-std::uint32_t PlanBuilder::add_file(const std::string& path, std::uint32_t open_flags, bool page_file, std::uint64_t device,
-                                    std::uint64_t inode) {
+std::uint32_t PlanBuilder::add_file(const std::string& path, std::uint32_t open_flags, bool page_file,
+                                    std::uint64_t device, std::uint64_t inode) {
   auto [place, inserted] = file_indices_.try_emplace({path, open_flags}, static_cast<std::uint32_t>(files.size()));
   if (inserted) {
-    files.push_back({.path = add_string(path), .open_flags = open_flags, .page_file = page_file, .device = device, .inode = inode});
+    files.push_back(
+        {.path = add_string(path), .open_flags = open_flags, .page_file = page_file, .device = device, .inode = inode});
   }
   return place->second;
 }
@@ -93,7 +96,9 @@ std::uint32_t PlanBuilder::park_base() const {
   return static_cast<std::uint32_t>(highest) + 1;
 }
 
-std::uint64_t PlanBuilder::highest_fd_needed() const { return park_base() + plan.slot_count + files.size() + kRuntimeFds; }
+std::uint64_t PlanBuilder::highest_fd_needed() const {
+  return park_base() + plan.slot_count + files.size() + kRuntimeFds;
+}
 
 Result<std::vector<std::uint8_t>> PlanBuilder::finish() {
   plan.magic = wire::kPlanMagic;
@@ -111,9 +116,9 @@ Result<std::vector<std::uint8_t>> PlanBuilder::finish() {
   align(wire::kPageBytes);
   plan.bytes = bytes_.size();
   if (bytes_.size() > wire::kPlanMaxBytes) {
-    return Error::plain(ErrorKind::Unsupported,
-                        "the restore plan takes " + std::to_string(bytes_.size()) + " bytes, more than the " +
-                            std::to_string(wire::kPlanMaxBytes) + " that fit in the runtime's window");
+    return Error::plain(ErrorKind::Unsupported, "the restore plan takes " + std::to_string(bytes_.size()) +
+                                                    " bytes, more than the " + std::to_string(wire::kPlanMaxBytes) +
+                                                    " that fit in the runtime's window");
   }
   std::memcpy(bytes_.data(), &plan, sizeof plan);
   return std::move(bytes_);

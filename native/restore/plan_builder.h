@@ -1,7 +1,7 @@
 // Lays out a wire::Plan: strings and blobs behind the header as they come, arrays behind them at the end.
 //
-// The files of this directory append to the public arrays; offsets that add_* return stay valid. finish() chooses the first parked fd
-// number, which lies above every placed one, fixes the header and gives the bytes.
+// The files of this directory append to the public arrays; offsets that add_* return stay valid. finish() chooses the
+// first parked fd number, which lies above every placed one, fixes the header and gives the bytes.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ class PlanBuilder {
  public:
   PlanBuilder();
 
-  // Offset of the NUL-terminated string; equal strings share one. Stops at an embedded NUL, which no path of a valid image has.
+  // Offset of the NUL-terminated string; equal strings share one. Stops at an embedded NUL, which no path of a valid
+  // image has.
   std::uint64_t add_string(std::string_view text);
   // Offset of a copy of the bytes.
   std::uint64_t add_bytes(std::span<const std::uint8_t> bytes, std::size_t alignment = 8);
@@ -33,7 +34,8 @@ class PlanBuilder {
   static std::uint64_t address_of(std::uint64_t offset);
 
   // Index of a file to map, the same for the same path and access.
-  std::uint32_t add_file(const std::string& path, std::uint32_t open_flags, bool page_file, std::uint64_t device, std::uint64_t inode);
+  std::uint32_t add_file(const std::string& path, std::uint32_t open_flags, bool page_file, std::uint64_t device,
+                         std::uint64_t inode);
 
   // A parked place for one end of an open file description, and the numbers it is duplicated to.
   std::uint32_t add_slot(const std::vector<image::FdNumber>& numbers);

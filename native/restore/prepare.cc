@@ -14,16 +14,18 @@ namespace stasis::restore {
 
 namespace {
 
-// Until kernel 6.3 the flag is not known; since then a memfd without it is executable, which vm.memfd_noexec may forbid (memfd_create(2)).
+// Until kernel 6.3 the flag is not known; since then a memfd without it is executable, which vm.memfd_noexec may forbid
+// (memfd_create(2)).
 constexpr unsigned kNoexecSeal = 8;  // MFD_NOEXEC_SEAL
 
 Status check_fd_limit(const PlanBuilder& plan) {
   struct rlimit limit;
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return Error::of_errno("getrlimit", "asking for the limit of open files");
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return Error::of_errno("getrlimit", "asking for the limit of open files");
   if (limit.rlim_max > plan.highest_fd_needed()) return {};
   return Error::plain(ErrorKind::Failed,
-                      "the restore needs file descriptors up to " + std::to_string(plan.highest_fd_needed()) + ", and the limit is " +
-                          std::to_string(limit.rlim_max),
+                      "the restore needs file descriptors up to " + std::to_string(plan.highest_fd_needed()) +
+                          ", and the limit is " + std::to_string(limit.rlim_max),
                       "raise the hard limit of open files (ulimit -Hn)");
 }
 

@@ -1,12 +1,12 @@
 // From an image to a plan: everything about a restore that can be decided before a process exists.
 //
-// prepare() compares this host and its files with what the image was made on, refuses what does not fit, and lays down a wire::Plan in
-// bytes: the exact list of mappings, fds, threads and signals that the runtime works through. It starts nothing and changes nothing.
-// Each kind of state has its own file here (memory.cc, threads.cc, files.cc, pipes.cc, sockets.cc, eventfd.cc, timerfd.cc, epoll.cc,
-// signals.cc), under the name it has in checkpoint/.
+// prepare() compares this host and its files with what the image was made on, refuses what does not fit, and lays down
+// a wire::Plan in bytes: the exact list of mappings, fds, threads and signals that the runtime works through. It starts
+// nothing and changes nothing. Each kind of state has its own file here (memory.cc, threads.cc, files.cc, pipes.cc,
+// sockets.cc, eventfd.cc, timerfd.cc, epoll.cc, signals.cc), under the name it has in checkpoint/.
 //
-// Rules: the image has passed image::validate(); whatever the runtime will trust (offsets, counts, frames) is checked here; every
-// refusal says which file, fd, thread or address, and what can be done.
+// Rules: the image has passed image::validate(); whatever the runtime will trust (offsets, counts, frames) is checked
+// here; every refusal says which file, fd, thread or address, and what can be done.
 #pragma once
 
 #include <cstdint>
@@ -32,17 +32,17 @@ struct RestoreInputs {
 };
 
 struct PreparedRestore {
-  std::vector<std::uint8_t> plan;   // wire::Plan
-  std::string runtime_path;         // to be executed
-  std::vector<std::string> files;   // every file that the process maps or opens
-  std::uint64_t map_entries = 0;    // what the runtime will do, for `restore --json` and the benchmark
-  std::uint64_t image_bytes = 0;    // mapped from page files
-  std::uint64_t copied_bytes = 0;   // read from page files
+  std::vector<std::uint8_t> plan;  // wire::Plan
+  std::string runtime_path;        // to be executed
+  std::vector<std::string> files;  // every file that the process maps or opens
+  std::uint64_t map_entries = 0;   // what the runtime will do, for `restore --json` and the benchmark
+  std::uint64_t image_bytes = 0;   // mapped from page files
+  std::uint64_t copied_bytes = 0;  // read from page files
   std::uint64_t fds = 0, threads = 0;
 };
 
-// Incompatible when this host or a mapped file does not fit; Failed when an open file is gone or has changed, when a limit is too low;
-// Unsupported when the plan would not fit its place in the runtime's window.
+// Incompatible when this host or a mapped file does not fit; Failed when an open file is gone or has changed, when a
+// limit is too low; Unsupported when the plan would not fit its place in the runtime's window.
 Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& inputs);
 
 // The plan in a sealed memfd, close-on-exec: what the keeper passes to the runtime.

@@ -72,7 +72,9 @@ const StepWords* words_of(Step step) {
   return nullptr;
 }
 
-const char* timer_name(std::uint64_t which) { return which == 0 ? "ITIMER_REAL" : which == 1 ? "ITIMER_VIRTUAL" : "ITIMER_PROF"; }
+const char* timer_name(std::uint64_t which) {
+  return which == 0 ? "ITIMER_REAL" : which == 1 ? "ITIMER_VIRTUAL" : "ITIMER_PROF";
+}
 
 // The commonest failure of a restore deserves a sentence of its own: "127.0.0.1:8080 is taken, fd 17: ...".
 Error address_taken(const std::string& address, int fd) {
@@ -94,7 +96,9 @@ const char* remedy_of(Step step, int error) {
     case Step::InstallFilter:
       return "this kernel or container forbids seccomp filters: `stasis check` tells more";
     case Step::MapPlan:
-      return error == EPROTO ? "the image's runtime is of another version than this Stasis: use the version that made the image" : "";
+      return error == EPROTO
+                 ? "the image's runtime is of another version than this Stasis: use the version that made the image"
+                 : "";
     case Step::MoveVdso:
       return error == EPERM ? "this kernel seals the vdso (CONFIG_MSEAL_SYSTEM_MAPPINGS)" : "";
     case Step::OpenFile:
@@ -172,8 +176,8 @@ Error error_of_report(const wire::Report& report) {
   Error error = Error::of_errno(report.error, words->syscall, words->doing);
   error.remedy = remedy_of(step, report.error);
   set_subject(error, report, *words, text);
-  // What is missing or forbidden inside a restore is a failed restore, not a snapshot that was not found. Starting a program is another
-  // matter: there the path is the user's.
+  // What is missing or forbidden inside a restore is a failed restore, not a snapshot that was not found. Starting a
+  // program is another matter: there the path is the user's.
   if (step >= Step::MapPlan && error.kind == ErrorKind::NotFound) error.kind = ErrorKind::Failed;
   if (step == Step::CheckFile) error.kind = ErrorKind::Incompatible;
   if (step == Step::MapPlan && report.error == EPROTO) error.kind = ErrorKind::Incompatible;

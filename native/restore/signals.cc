@@ -9,15 +9,18 @@ namespace stasis::restore {
 
 namespace {
 
-// Signals that are not listed have their default action; the runtime sets those too, since what a process inherits, an ignored SIGHUP or
-// SIGPIPE, is not the program's.
+// Signals that are not listed have their default action; the runtime sets those too, since what a process inherits, an
+// ignored SIGHUP or SIGPIPE, is not the program's.
 void plan_actions(const image::Image& image, PlanBuilder& plan) {
   for (const image::Action& action : image.actions) {
-    if (action.signal == 0 || action.signal > wire::kSignalCount || action.signal == SIGKILL || action.signal == SIGSTOP) continue;
+    if (action.signal == 0 || action.signal > wire::kSignalCount || action.signal == SIGKILL ||
+        action.signal == SIGSTOP)
+      continue;
     plan.actions.push_back(
         {.signal = action.signal,
          .reserved = 0,
-         .action = {.handler = action.handler, .flags = action.flags, .restorer = action.restorer, .mask = action.mask}});
+         .action = {
+             .handler = action.handler, .flags = action.flags, .restorer = action.restorer, .mask = action.mask}});
   }
 }
 
@@ -30,7 +33,8 @@ Status plan_queued(const image::Image& image, PlanBuilder& plan) {
       const auto thread = std::find_if(image.threads.begin(), image.threads.end(),
                                        [&](const image::Thread& candidate) { return candidate.tid == queued.tid; });
       if (thread == image.threads.end()) {
-        return Error::plain(ErrorKind::Damaged, "signal " + std::to_string(queued.signal) + " is queued to a thread that the image does not have")
+        return Error::plain(ErrorKind::Damaged, "signal " + std::to_string(queued.signal) +
+                                                    " is queued to a thread that the image does not have")
             .with_tid(queued.tid);
       }
       entry.thread = static_cast<std::uint32_t>(thread - image.threads.begin());
@@ -48,7 +52,8 @@ Status plan_queued(const image::Image& image, PlanBuilder& plan) {
 
 Status plan_signals(const image::Image& image, PlanBuilder& plan) {
   plan_actions(image, plan);
-  for (std::size_t i = 0; i < image.itimers.values.size(); ++i) plan.plan.itimers[i / 4][i % 4] = image.itimers.values[i];
+  for (std::size_t i = 0; i < image.itimers.values.size(); ++i)
+    plan.plan.itimers[i / 4][i % 4] = image.itimers.values[i];
   plan.plan.monotonic_ns = image.clock.monotonic_ns;
   plan.plan.boottime_ns = image.clock.boottime_ns;
   return plan_queued(image, plan);

@@ -11,7 +11,8 @@ void plan_pair(const image::SocketPair& pair, PlanBuilder& plan) {
   const bool first_open = !pair.first.empty();
   const std::uint64_t to_first = plan.add_bytes(pair.to_first), to_second = plan.add_bytes(pair.to_second);
   const std::uint32_t first = plan.add_slot_or_none(pair.first), second = plan.add_slot_or_none(pair.second);
-  wire::FdEntry& entry = plan.add_fd(wire::FdKind::SocketPair, first, (first_open ? pair.first : pair.second).front().fd);
+  wire::FdEntry& entry =
+      plan.add_fd(wire::FdKind::SocketPair, first, (first_open ? pair.first : pair.second).front().fd);
   entry.peer_slot = second;
   entry.type = pair.socket_type;
   entry.flags = pair.first_flags;
@@ -26,7 +27,8 @@ Status plan_listener(const image::ListeningSocket& socket, PlanBuilder& plan) {
   const std::uint64_t printable = plan.add_string(socket.printable);
   wire::FdEntry& entry = plan.add_fd(wire::FdKind::Listen, plan.add_slot(socket.numbers), socket.numbers.front().fd);
   if (socket.address.size() > sizeof entry.address || socket.address.size() < sizeof(std::uint16_t)) {
-    return Error::plain(ErrorKind::Damaged, "a listening socket has an impossible address").with_fd(socket.numbers.front().fd);
+    return Error::plain(ErrorKind::Damaged, "a listening socket has an impossible address")
+        .with_fd(socket.numbers.front().fd);
   }
   entry.path = printable;
   entry.flags = socket.flags;

@@ -1,4 +1,5 @@
-// Threads: for each one a complete rt_sigreturn frame, laid out at the address it will have, and a stack for the runtime's work before.
+// Threads: for each one a complete rt_sigreturn frame, laid out at the address it will have, and a stack for the
+// runtime's work before.
 #include <csignal>
 #include <cstring>
 
@@ -11,12 +12,13 @@ namespace stasis::restore {
 namespace {
 
 constexpr std::uint64_t kStackBytes = 2048;
-constexpr std::uint64_t kFrameBytes = sizeof(arch::KernelUcontext) + 128;  // siginfo_t follows in the kernel's frame; rt_sigreturn ignores it
+constexpr std::uint64_t kFrameBytes =
+    sizeof(arch::KernelUcontext) + 128;       // siginfo_t follows in the kernel's frame; rt_sigreturn ignores it
 constexpr std::uint64_t kRseqAlignment = 32;  // the kernel takes no other (rseq(2))
 constexpr std::uint64_t kSigsysBit = std::uint64_t{1} << (SIGSYS - 1);
 
-// The bits of eflags that rt_sigreturn(2) takes over: arithmetic flags, TF, DF and AC (arch/x86/kernel/signal.c, FIX_EFLAGS). The kernel
-// masks the same way; stating it keeps the rest of a hostile word out of the plan.
+// The bits of eflags that rt_sigreturn(2) takes over: arithmetic flags, TF, DF and AC (arch/x86/kernel/signal.c,
+// FIX_EFLAGS). The kernel masks the same way; stating it keeps the rest of a hostile word out of the plan.
 constexpr std::uint64_t kUserFlags = 0x40dd5;
 constexpr std::uint64_t kFixedFlags = 0x202;  // the bit that is always set, and interrupts on
 
@@ -83,7 +85,8 @@ Status plan_threads(const image::Image& image, PlanBuilder& plan) {
     auto xstate = frame_xstate(thread.xsave, image.header.cpu.xcr0, host);
     if (!xstate.ok()) return std::move(xstate).error().with_tid(thread.tid);
     if (thread.rseq_address % kRseqAlignment != 0) {
-      return Error::plain(ErrorKind::Damaged, "the restartable sequences of a thread are not where they can be").with_tid(thread.tid);
+      return Error::plain(ErrorKind::Damaged, "the restartable sequences of a thread are not where they can be")
+          .with_tid(thread.tid);
     }
     // The stack first: it is all that the thread writes, so that it shares its page with as little as possible.
     const std::uint64_t stack = plan.add_zeros(kStackBytes, 64);
@@ -104,7 +107,7 @@ Status plan_threads(const image::Image& image, PlanBuilder& plan) {
     entry.rseq_bytes = thread.rseq_bytes;
     entry.rseq_signature = thread.rseq_signature;
     entry.image_tid = thread.tid;
-    entry.tid_word = thread.tid_word && is_writable(image, thread.clear_child_tid, 4);
+    entry.tid_word = thread.tid_word != 0 && is_writable(image, thread.tid_word, 4) ? thread.tid_word : 0;
     std::strncpy(entry.name, thread.name.c_str(), sizeof entry.name - 1);
     plan.threads.push_back(entry);
   }

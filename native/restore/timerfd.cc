@@ -1,10 +1,12 @@
 // Timers behind an fd (timerfd_create(2)).
 //
-// The program's monotonic and boottime clocks go on from the checkpoint, so what remained of a timer remains, and every timer is armed
-// with a relative time, whether it was set absolutely or not. Realtime goes on outside: a timer set to an absolute realtime keeps that
-// time, which is realtime at the checkpoint plus what remained, and fires at once if it has passed.
-#include <ctime>
+// The program's monotonic and boottime clocks go on from the checkpoint, so what remained of a timer remains, and every
+// timer is armed with a relative time, whether it was set absolutely or not. Realtime goes on outside: a timer set to
+// an absolute realtime keeps that time, which is realtime at the checkpoint plus what remained, and fires at once if it
+// has passed.
 #include <sys/timerfd.h>
+
+#include <ctime>
 
 #include "restore/builders.h"
 
@@ -24,7 +26,8 @@ Status plan_timerfds(const image::Image& image, PlanBuilder& plan) {
     std::int64_t value = timerfd.remaining_ns;
     // A periodic timer that has expired shows no time until it is read (fs/timerfd.c): its next period begins now.
     if (value == 0 && timerfd.interval_ns != 0 && timerfd.ticks != 0) value = timerfd.interval_ns;
-    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Timerfd, plan.add_slot(timerfd.numbers), timerfd.numbers.front().fd);
+    wire::FdEntry& entry =
+        plan.add_fd(wire::FdKind::Timerfd, plan.add_slot(timerfd.numbers), timerfd.numbers.front().fd);
     entry.value = timerfd.clock_id;
     entry.flags = timerfd.flags;
     entry.ticks = timerfd.ticks;

@@ -56,20 +56,22 @@ std::uint64_t read_xcr0() {
 }
 
 Error not_here(int bit, const char* what) {
-  return Error::plain(ErrorKind::Incompatible,
-                      std::string(name_of_component(bit)) + " state (component " + std::to_string(bit) + ") is in use, which " + what,
-                      "restore on a host with a processor like the one of the checkpoint");
+  return Error::plain(
+      ErrorKind::Incompatible,
+      std::string(name_of_component(bit)) + " state (component " + std::to_string(bit) + ") is in use, which " + what,
+      "restore on a host with a processor like the one of the checkpoint");
 }
 
-// Whether components behind AVX lie in an area of that length where this host keeps them: the length tells the vendors' layouts apart
-// once the components are known.
+// Whether components behind AVX lie in an area of that length where this host keeps them: the length tells the vendors'
+// layouts apart once the components are known.
 bool keeps_layout(std::size_t area_bytes, std::uint64_t image_features, const XstateLayout& host) {
   if (image_features == 0) return area_bytes == host.area_bytes;
   if ((image_features & ~host.features) != 0) return false;
   std::size_t expected = arch::kXsaveMinBytes;
   for (int bit = 2; bit < kXstateComponents; ++bit) {
     const auto& component = host.components[bit];
-    if ((image_features >> bit & 1) != 0) expected = std::max<std::size_t>(expected, component.offset + component.bytes);
+    if ((image_features >> bit & 1) != 0)
+      expected = std::max<std::size_t>(expected, component.offset + component.bytes);
   }
   return area_bytes == expected;
 }
@@ -105,7 +107,8 @@ Result<std::vector<std::uint8_t>> frame_xstate(std::span<const std::uint8_t> are
                                                const XstateLayout& host) {
   if (area.size() < arch::kXsaveMinBytes) return Error::plain(ErrorKind::Damaged, "the XSAVE area is too short");
   const auto in_use = load<std::uint64_t>(area, arch::kXsaveHeaderOffset);
-  if (load<std::uint64_t>(area, kXcompOffset) != 0) return Error::plain(ErrorKind::Damaged, "the XSAVE area is in compacted format");
+  if (load<std::uint64_t>(area, kXcompOffset) != 0)
+    return Error::plain(ErrorKind::Damaged, "the XSAVE area is in compacted format");
   if ((load<std::uint32_t>(area, kMxcsrOffset) & ~kMxcsrKnownBits) != 0) {
     return Error::plain(ErrorKind::Damaged, "the XSAVE area has no possible MXCSR");
   }
@@ -113,7 +116,8 @@ Result<std::vector<std::uint8_t>> frame_xstate(std::span<const std::uint8_t> are
   std::uint32_t bytes = arch::kXsaveMinBytes;
   for (int bit = 2; bit < 64; ++bit) {
     if ((in_use >> bit & 1) == 0) continue;
-    if (bit >= kXstateComponents || (host.features >> bit & 1) == 0) return not_here(bit, "this processor or kernel has not");
+    if (bit >= kXstateComponents || (host.features >> bit & 1) == 0)
+      return not_here(bit, "this processor or kernel has not");
     if ((kXstateTileData >> bit & 1) != 0) return not_here(bit, "Stasis cannot put back");
     if ((kXstateAvx >> bit & 1) == 0 && !same_layout) return not_here(bit, "this processor keeps at another place");
     const auto& component = host.components[bit];

@@ -1,9 +1,11 @@
-// Extended processor state (XSAVE) between hosts: turns the area that an image holds into the one that this host's rt_sigreturn takes.
+// Extended processor state (XSAVE) between hosts: turns the area that an image holds into the one that this host's
+// rt_sigreturn takes.
 //
-// Both are in standard format, where each component lies at an offset that the processor model fixes (cpuid leaf 0xD). Legacy, SSE and
-// AVX state lie at the same place everywhere; what follows differs between vendors, and the whole is longer or shorter where one
-// processor has components that the other lacks. The kernel takes no area longer than its own (check_xstate_in_sigframe), and ptrace
-// gives one with room for components that need permission (AMX tiles), so the area is cut behind the last component in use.
+// Both are in standard format, where each component lies at an offset that the processor model fixes (cpuid leaf 0xD).
+// Legacy, SSE and AVX state lie at the same place everywhere; what follows differs between vendors, and the whole is
+// longer or shorter where one processor has components that the other lacks. The kernel takes no area longer than its
+// own (check_xstate_in_sigframe), and ptrace gives one with room for components that need permission (AMX tiles), so
+// the area is cut behind the last component in use.
 #pragma once
 
 #include <array>
@@ -34,9 +36,10 @@ struct XstateLayout {
   static const XstateLayout& of_this_host();
 };
 
-// The area for a frame: complete with the software bytes and the second magic, followed by zeros to at least the host's own length, as
-// some kernels fault in that much. `image_features` is XCR0 where the image was made. Incompatible when state is in use that this host
-// has not, or keeps elsewhere; Damaged when the area is no XSAVE area in standard format.
+// The area for a frame: complete with the software bytes and the second magic, followed by zeros to at least the host's
+// own length, as some kernels fault in that much. `image_features` is XCR0 where the image was made. Incompatible when
+// state is in use that this host has not, or keeps elsewhere; Damaged when the area is no XSAVE area in standard
+// format.
 Result<std::vector<std::uint8_t>> frame_xstate(std::span<const std::uint8_t> area, std::uint64_t image_features,
                                                const XstateLayout& host);
 

@@ -10,7 +10,8 @@
 //    8  threads, each up to the gate; the main thread likewise
 //    9  interval timers; report and done pipe closed; gate open; rt_sigreturn
 //
-// All or nothing: up to the gate every failure ends the process with a report, and no instruction of the program has run.
+// All or nothing: up to the gate every failure ends the process with a report, and no instruction of the program has
+// run.
 #include "runtime/restore.h"
 
 #include <linux/auxvec.h>
@@ -46,9 +47,11 @@ void map_plan() {
   if (bytes < static_cast<i64>(sizeof(wire::Plan)) || bytes > static_cast<i64>(wire::kPlanMaxBytes)) {
     report_fail(Step::MapPlan, ENOEXEC, 0, 0, nullptr);
   }
-  must(raw_syscall(__NR_mmap, wire::kPlanBase, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, g_marker.plan_fd, 0),
+  must(raw_syscall(__NR_mmap, wire::kPlanBase, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, g_marker.plan_fd,
+                   0),
        Step::MapPlan);
-  if (plan().magic != wire::kPlanMagic || plan().bytes != static_cast<u64>(bytes)) report_fail(Step::MapPlan, ENOEXEC, 0, 0, nullptr);
+  if (plan().magic != wire::kPlanMagic || plan().bytes != static_cast<u64>(bytes))
+    report_fail(Step::MapPlan, ENOEXEC, 0, 0, nullptr);
   if (plan().version != wire::kPlanVersion) report_fail(Step::MapPlan, EPROTO, 0, 0, nullptr);
 }
 
@@ -64,7 +67,7 @@ void clear_memory() {
   must(raw_syscall(__NR_munmap, wire::kWindowEnd, wire::kUserTop - wire::kWindowEnd), Step::ClearMemory);
 }
 
-void mark_phase(u64 wire::Report::*field) {
+void mark_phase(u64 wire::Report::* field) {
   if (report_page() != nullptr) report_page()->*field = static_cast<u64>(host_clock_ns(kClockMonotonic));
 }
 
@@ -73,7 +76,8 @@ void close_report() {
   const bool had_page = report_page() != nullptr;
   report_done(g_marker);
   if (had_page) {
-    raw_syscall(__NR_mmap, kReportHome, wire::kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    raw_syscall(__NR_mmap, kReportHome, wire::kPageBytes, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   }
 }
 
@@ -93,7 +97,8 @@ void restore_interposition() {
   g_private.restored_filter = 1;
   g_state.restored = 1;
   copy_string(g_state.exe_path, sizeof g_state.exe_path, plan_text(plan().exe_path));
-  // Where Yama restricts tracing, any process of this user may still take a checkpoint (docs/adr/0006). EINVAL without Yama.
+  // Where Yama restricts tracing, any process of this user may still take a checkpoint (docs/adr/0006). EINVAL without
+  // Yama.
   raw_syscall(__NR_prctl, PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
 }
 

@@ -1,5 +1,5 @@
-// The parts of a restore, in the order restore.cc calls them. Each works through its arrays of the plan and either succeeds or ends the
-// whole process with a report: nothing of the program has run, so nothing is left behind.
+// The parts of a restore, in the order restore.cc calls them. Each works through its arrays of the plan and either
+// succeeds or ends the whole process with a report: nothing of the program has run, so nothing is left behind.
 //
 // The plan lies at kPlanBase, private and writable, and is trusted: the host checked every offset, count and address.
 #pragma once
@@ -41,8 +41,8 @@ void set_directory();
 void arm_itimers();
 
 // restore_fds.cc
-// Frees the numbers of the program: moves inherited stdio and the done pipe above everything the plan needs, closes all else, and raises
-// the soft limit of open files if that is too low. Changes the fds in `marker` to where they are now.
+// Frees the numbers of the program: moves inherited stdio and the done pipe above everything the plan needs, closes all
+// else, and raises the soft limit of open files if that is too low. Changes the fds in `marker` to where they are now.
 void move_inherited_fds(Marker& marker);
 void create_fds();  // parked
 void place_fds();   // at their numbers, then epolls are filled and parked fds closed
@@ -62,7 +62,8 @@ void fill(i64 fd, u64 data, u64 bytes, wire::Step step, const wire::FdEntry& ent
 
 // restore_threads.cc. Threads prepare themselves and wait at a gate.
 void create_threads();
-// The calling thread becomes the main thread of the image, all but its registers; returns once no other thread can fail any more.
+// The calling thread becomes the main thread of the image, all but its registers; returns once no other thread can fail
+// any more.
 void prepare_main_thread();
 // Opens the gate and returns into the main thread's frame.
 [[noreturn]] void resume();

@@ -4,7 +4,8 @@
 //     park_base .. + slot_count - 1      parked: one number for each end of an open file description
 //     above                              the restorer's own: inherited stdio, the done pipe
 //
-// Every object is made, parked at its slot, and at last duplicated to each of its numbers; then everything from park_base up is closed.
+// Every object is made, parked at its slot, and at last duplicated to each of its numbers; then everything from
+// park_base up is closed.
 #include <linux/fcntl.h>
 #include <linux/resource.h>
 #include <linux/stat.h>
@@ -55,7 +56,8 @@ void raise_limit(u64 highest) {
 
 void open_file(const FdEntry& entry) {
   const char* path = plan_text(entry.path);
-  const i64 fd = must(raw_syscall(__NR_open, path, entry.flags | O_NOCTTY | O_CLOEXEC, 0), Step::OpenDescriptor, entry.image_fd, 0, path);
+  const i64 fd = must(raw_syscall(__NR_open, path, entry.flags | O_NOCTTY | O_CLOEXEC, 0), Step::OpenDescriptor,
+                      entry.image_fd, 0, path);
   if (entry.file_offset > 0) {
     must(raw_syscall(__NR_lseek, fd, entry.file_offset, kSeekSet), Step::OpenDescriptor, entry.image_fd, 0, path);
   }
@@ -93,7 +95,8 @@ void create(const FdEntry& entry) {
     case FdKind::Timerfd:
       return create_timerfd(entry);
     case FdKind::Epoll:
-      return park(must(raw_syscall(__NR_epoll_create1, O_CLOEXEC), Step::CreateEpoll, entry.image_fd), entry.slot, entry);
+      return park(must(raw_syscall(__NR_epoll_create1, O_CLOEXEC), Step::CreateEpoll, entry.image_fd), entry.slot,
+                  entry);
     case FdKind::Listen:
       return create_listener(entry);
   }
@@ -167,11 +170,13 @@ void create_fds() {
 void place_fds() {
   const auto* placements = plan_entries<wire::FdPlacement>(plan().placements);
   for (u64 i = 0; i < plan().placements.count; i++) {
-    must(raw_syscall(__NR_dup3, slot_fd(placements[i].slot), placements[i].fd, placements[i].close_on_exec != 0 ? O_CLOEXEC : 0),
+    must(raw_syscall(__NR_dup3, slot_fd(placements[i].slot), placements[i].fd,
+                     placements[i].close_on_exec != 0 ? O_CLOEXEC : 0),
          Step::PlaceFd, static_cast<u64>(placements[i].fd));
   }
   fill_epolls();
-  if (plan().slot_count > 0) raw_syscall(__NR_close_range, plan().park_base, plan().park_base + plan().slot_count - 1, 0);
+  if (plan().slot_count > 0)
+    raw_syscall(__NR_close_range, plan().park_base, plan().park_base + plan().slot_count - 1, 0);
 }
 
 void drop_inherited_fds() {

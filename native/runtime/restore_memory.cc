@@ -1,10 +1,9 @@
 // Memory of a restored process: mmap by mmap as the plan has it, in ascending order and with final protections.
+#include <asm/stat.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 #include <linux/stat.h>
 #include <linux/uio.h>
-
-#include <asm/stat.h>
 
 #include "runtime/memory.h"
 #include "runtime/restore.h"
@@ -33,8 +32,8 @@ u64 copy_pages(const MapEntry* entries, u64 count) {
   iovec pieces[kReadBatch];
   u64 taken = 0, bytes = 0;
   const MapEntry& first = entries[0];
-  while (taken < count && taken < kReadBatch && entries[taken].kind == MapKind::Copy && entries[taken].file == first.file &&
-         entries[taken].file_offset == first.file_offset + bytes) {
+  while (taken < count && taken < kReadBatch && entries[taken].kind == MapKind::Copy &&
+         entries[taken].file == first.file && entries[taken].file_offset == first.file_offset + bytes) {
     pieces[taken].iov_base = reinterpret_cast<void*>(entries[taken].address);
     pieces[taken].iov_len = entries[taken].length;
     bytes += entries[taken].length;
@@ -44,7 +43,8 @@ u64 copy_pages(const MapEntry* entries, u64 count) {
   while (done < bytes) {
     i64 got = raw_syscall(__NR_preadv, first.file, pieces + next, taken - next, first.file_offset + done, 0);
     if (got == 0) got = -ENODATA;
-    must(got, Step::ReadPages, reinterpret_cast<u64>(pieces[next].iov_base), pieces[next].iov_len, plan_text(file_of(first).path));
+    must(got, Step::ReadPages, reinterpret_cast<u64>(pieces[next].iov_base), pieces[next].iov_len,
+         plan_text(file_of(first).path));
     done += static_cast<u64>(got);
     auto left = static_cast<u64>(got);
     while (next < taken && left >= pieces[next].iov_len) left -= pieces[next++].iov_len;
@@ -63,7 +63,8 @@ void copy_executable(const MapEntry& entry) {
   MapEntry copy = entry;
   copy.kind = MapKind::Copy;
   copy_pages(&copy, 1);
-  must(raw_syscall(__NR_mprotect, entry.address, entry.length, entry.protection), Step::ProtectMemory, entry.address, entry.length);
+  must(raw_syscall(__NR_mprotect, entry.address, entry.length, entry.protection), Step::ProtectMemory, entry.address,
+       entry.length);
 }
 
 void map_file(const MapEntry& entry) {
@@ -77,8 +78,8 @@ void map_file(const MapEntry& entry) {
 
 // Hints may be refused where a kernel was built without what they ask for; what the program can observe may not.
 bool is_hint(u64 advice) {
-  return advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE || advice == MADV_MERGEABLE || advice == MADV_SEQUENTIAL ||
-         advice == MADV_RANDOM;
+  return advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE || advice == MADV_MERGEABLE ||
+         advice == MADV_SEQUENTIAL || advice == MADV_RANDOM;
 }
 
 void advise(const MapEntry& entry) {
@@ -102,7 +103,8 @@ u64 apply(const MapEntry* entries, u64 count) {
     case MapKind::Copy:
       return copy_pages(entries, count);
     case MapKind::Protect:
-      must(raw_syscall(__NR_mprotect, entry.address, entry.length, entry.protection), Step::ProtectMemory, entry.address, entry.length);
+      must(raw_syscall(__NR_mprotect, entry.address, entry.length, entry.protection), Step::ProtectMemory,
+           entry.address, entry.length);
       break;
     case MapKind::Advise:
       advise(entry);
@@ -120,11 +122,13 @@ void open_mapped_files() {
   const auto* files = plan_entries<FileEntry>(plan().files);
   for (u64 i = 0; i < plan().files.count; i++) {
     const char* path = plan_text(files[i].path);
-    const i64 fd = must(raw_syscall(__NR_open, path, files[i].open_flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0), Step::OpenFile, i, 0, path);
+    const i64 fd = must(raw_syscall(__NR_open, path, files[i].open_flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0),
+                        Step::OpenFile, i, 0, path);
     struct stat status;
     must(raw_syscall(__NR_fstat, fd, &status), Step::OpenFile, i, 0, path);
     if (fd != static_cast<i64>(i)) report_fail(Step::OpenFile, EBADF, i, 0, path);
-    if (status.st_dev != files[i].device || status.st_ino != files[i].inode) report_fail(Step::CheckFile, 0, i, 0, path);
+    if (status.st_dev != files[i].device || status.st_ino != files[i].inode)
+      report_fail(Step::CheckFile, 0, i, 0, path);
   }
 }
 
@@ -143,7 +147,8 @@ void keep_image_semantics() {
   for (u64 i = 0; i < plan().files.count; i++) {
     if (files[i].page_file != 0 && count < wire::kMaxPageFiles) page_files[count++] = {files[i].device, files[i].inode};
   }
-  must(set_image_ranges(plan_entries<wire::ImageRange>(plan().image_ranges), plan().image_ranges.count, plan().image_pages, page_files, count),
+  must(set_image_ranges(plan_entries<wire::ImageRange>(plan().image_ranges), plan().image_ranges.count,
+                        plan().image_pages, page_files, count),
        Step::MapMemory, wire::kImageTableBase);
 }
 

@@ -11,10 +11,10 @@ namespace {
 using wire::FdEntry;
 using wire::Step;
 
-constexpr u32 kFamilyUnix = 1;         // AF_UNIX
-constexpr u32 kSocketLevel = 1;        // SOL_SOCKET
-constexpr u32 kSendBuffer = 7;         // SO_SNDBUF
-constexpr u32 kStreamSocket = 1;       // SOCK_STREAM
+constexpr u32 kFamilyUnix = 1;          // AF_UNIX
+constexpr u32 kSocketLevel = 1;         // SOL_SOCKET
+constexpr u32 kSendBuffer = 7;          // SO_SNDBUF
+constexpr u32 kStreamSocket = 1;        // SOCK_STREAM
 constexpr u32 kMessageOverhead = 1024;  // of one queued buffer; the kernel doubles what is asked for (socket(7))
 
 void set_capacity(i64 fd, const FdEntry& entry) {
@@ -57,7 +57,8 @@ void create_pipe(const FdEntry& entry) {
 
 void create_socket_pair(const FdEntry& entry) {
   i32 ends[2];
-  must(raw_syscall(__NR_socketpair, kFamilyUnix, entry.type | O_CLOEXEC | O_NONBLOCK, 0, ends), Step::CreateSocketPair, entry.image_fd);
+  must(raw_syscall(__NR_socketpair, kFamilyUnix, entry.type | O_CLOEXEC | O_NONBLOCK, 0, ends), Step::CreateSocketPair,
+       entry.image_fd);
   if (entry.type == kStreamSocket) {
     queue(ends[1], entry.data, entry.data_bytes, entry);
     queue(ends[0], entry.peer_data, entry.peer_data_bytes, entry);

@@ -31,8 +31,8 @@ void set_memory_layout() {
                          .exe_fd = kNoExeFd};
   i64 result = raw_syscall(__NR_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
   if (result == -EINVAL) {
-    // The vector may come from a kernel that keeps more entries than this one has room for. It is what /proc/self/auxv shows; the
-    // program's own copy lies on its stack.
+    // The vector may come from a kernel that keeps more entries than this one has room for. It is what /proc/self/auxv
+    // shows; the program's own copy lies on its stack.
     map.auxv = 0;
     map.auxv_bytes = 0;
     result = raw_syscall(__NR_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
@@ -41,7 +41,8 @@ void set_memory_layout() {
 }
 
 void set_actions() {
-  // What is not listed has its default action, whatever was inherited. Straight to the kernel: the interposer starts out with defaults.
+  // What is not listed has its default action, whatever was inherited. Straight to the kernel: the interposer starts
+  // out with defaults.
   const wire::KernelSigaction none = {};
   for (u32 signal = 1; signal <= wire::kSignalCount; signal++) {
     raw_syscall(__NR_rt_sigaction, signal, &none, nullptr, sizeof none.mask);  // EINVAL for SIGKILL and SIGSTOP
@@ -53,7 +54,8 @@ void set_actions() {
 }
 
 void set_clocks() {
-  set_clock_offsets(plan().monotonic_ns - host_clock_ns(kClockMonotonic), plan().boottime_ns - host_clock_ns(kClockBoottime));
+  set_clock_offsets(plan().monotonic_ns - host_clock_ns(kClockMonotonic),
+                    plan().boottime_ns - host_clock_ns(kClockBoottime));
 }
 
 void set_directory() {

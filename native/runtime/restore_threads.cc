@@ -1,8 +1,8 @@
-// Threads of a restored process. Each is cloned with every signal blocked, prepares what only it can (rseq, robust list, name, gs base,
-// its queued signals), says so and waits at a gate, which opens for good.
+// Threads of a restored process. Each is cloned with every signal blocked, prepares what only it can (rseq, robust
+// list, name, gs base, its queued signals), says so and waits at a gate, which opens for good.
 //
-// The main thread opens the gate when nothing can fail any more. It waits for the others to arrive only if one of them does what could:
-// on a busy machine that would cost a time slice for each.
+// The main thread opens the gate when nothing can fail any more. It waits for the others to arrive only if one of them
+// does what could: on a busy machine that would cost a time slice for each.
 #include <asm/prctl.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
@@ -30,11 +30,12 @@ u32 g_ready;  // futex: threads at the gate, without the main thread
 const ThreadEntry& thread(u64 index) { return plan_entries<ThreadEntry>(plan().threads)[index]; }
 
 void wait_while(u32* word, u32 value) {
-  while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) raw_syscall(__NR_futex, word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+  while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
+    raw_syscall(__NR_futex, word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
 }
 
-// Signals to the process can only be queued by a thread whose id is the process's: si_code may be anything only for oneself
-// (kernel/signal.c, do_rt_sigqueueinfo).
+// Signals to the process can only be queued by a thread whose id is the process's: si_code may be anything only for
+// oneself (kernel/signal.c, do_rt_sigqueueinfo).
 void queue_signals(u64 index) {
   const auto* signals = plan_entries<wire::QueuedSignal>(plan().signals);
   const i64 pid = raw_syscall(__NR_getpid), tid = raw_syscall(__NR_gettid);
@@ -55,7 +56,9 @@ void prepare(u64 index) {
          static_cast<u64>(entry.image_tid));
   }
   if (entry.robust_list != 0) raw_syscall(__NR_set_robust_list, entry.robust_list, entry.robust_list_bytes);
-  if (entry.gs_base != 0) must(raw_syscall(__NR_arch_prctl, ARCH_SET_GS, entry.gs_base), Step::CreateThread, static_cast<u64>(entry.image_tid));
+  if (entry.gs_base != 0)
+    must(raw_syscall(__NR_arch_prctl, ARCH_SET_GS, entry.gs_base), Step::CreateThread,
+         static_cast<u64>(entry.image_tid));
   raw_syscall(__NR_prctl, PR_SET_NAME, entry.name, 0, 0, 0);
   queue_signals(index);
 }
@@ -66,14 +69,17 @@ struct RobustListHead {  // linux/futex.h
   u64 pending;
 };
 
-// A robust mutex that a thread holds names the thread by its id (robust_futexes.rst, kernel documentation), which is a new one now. The
-// kernel compares the word when the thread ends, and glibc when it unlocks. The list lies in the program's memory, whose content nobody
-// has checked, so it is read by calls that give EFAULT and no further than the kernel reads it (ROBUST_LIST_LIMIT).
+// A robust mutex that a thread holds names the thread by its id (robust_futexes.rst, kernel documentation), which is a
+// new one now. The kernel compares the word when the thread ends, and glibc when it unlocks. The list lies in the
+// program's memory, whose content nobody has checked, so it is read by calls that give EFAULT and no further than the
+// kernel reads it (ROBUST_LIST_LIMIT).
 void rename_owner(u64 address, u32 old_tid, u32 new_tid) {
   u32 word;
   const u64 local[2] = {reinterpret_cast<u64>(&word), sizeof word}, remote[2] = {address, sizeof word};
   const i64 pid = raw_syscall(__NR_getpid);
-  if (raw_syscall(__NR_process_vm_readv, pid, local, 1, remote, 1, 0) != sizeof word || (word & FUTEX_TID_MASK) != old_tid) return;
+  if (raw_syscall(__NR_process_vm_readv, pid, local, 1, remote, 1, 0) != sizeof word ||
+      (word & FUTEX_TID_MASK) != old_tid)
+    return;
   word = (word & ~static_cast<u32>(FUTEX_TID_MASK)) | new_tid;
   raw_syscall(__NR_process_vm_writev, pid, local, 1, remote, 1, 0);
 }
@@ -96,16 +102,19 @@ void rename_robust_owner(const ThreadEntry& entry, i64 tid) {
     if (!read(node, &node, sizeof node)) break;
     node &= ~kPriorityBit;
   }
-  if (head.pending != 0) rename_owner((head.pending & ~kPriorityBit) + static_cast<u64>(head.futex_offset), old_tid, new_tid);
+  if (head.pending != 0)
+    rename_owner((head.pending & ~kPriorityBit) + static_cast<u64>(head.futex_offset), old_tid, new_tid);
 }
 
-// True if a thread but the main one has something to do that may fail although the main thread's like has not: queueing a signal (limit
-// of pending signals), or rseq with another length or signature. gs bases are user addresses, checked by the host.
+// True if a thread but the main one has something to do that may fail although the main thread's like has not: queueing
+// a signal (limit of pending signals), or rseq with another length or signature. gs bases are user addresses, checked
+// by the host.
 bool others_may_fail() {
   const ThreadEntry& main = thread(0);
   for (u64 i = 1; i < plan().threads.count; i++) {
     const ThreadEntry& entry = thread(i);
-    const bool alike = main.rseq_address != 0 && entry.rseq_bytes == main.rseq_bytes && entry.rseq_signature == main.rseq_signature;
+    const bool alike =
+        main.rseq_address != 0 && entry.rseq_bytes == main.rseq_bytes && entry.rseq_signature == main.rseq_signature;
     if (entry.rseq_address != 0 && !alike) return true;
   }
   const auto* signals = plan_entries<wire::QueuedSignal>(plan().signals);
@@ -127,13 +136,16 @@ extern "C" [[noreturn]] __attribute__((used)) void stasis_thread_main(u64 index)
 }
 
 void create_threads() {
-  constexpr u64 kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
+  constexpr u64 kFlags =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
   for (u64 i = 1; i < plan().threads.count; i++) {
     const ThreadEntry& entry = thread(i);
-    // glibc keeps the thread's id in the word that is cleared at its end; the new id goes there before anyone runs.
-    const u64 flags = kFlags | (entry.clear_child_tid != 0 ? CLONE_CHILD_CLEARTID : 0) | (entry.tid_word != 0 ? CLONE_PARENT_SETTID : 0);
-    const i64 tid = must(stasis_clone_thread(flags, entry.stack_top, entry.clear_child_tid, entry.clear_child_tid, entry.fs_base, i),
-                         Step::CreateThread, static_cast<u64>(entry.image_tid));
+    // The C library's copy of the id gets the new one before anyone runs.
+    const u64 flags = kFlags | (entry.clear_child_tid != 0 ? CLONE_CHILD_CLEARTID : 0) |
+                      (entry.tid_word != 0 ? CLONE_PARENT_SETTID : 0);
+    const i64 tid =
+        must(stasis_clone_thread(flags, entry.stack_top, entry.tid_word, entry.clear_child_tid, entry.fs_base, i),
+             Step::CreateThread, static_cast<u64>(entry.image_tid));
     rename_robust_owner(entry, tid);
   }
 }
@@ -141,7 +153,7 @@ void create_threads() {
 void prepare_main_thread() {
   const ThreadEntry& entry = thread(0);
   const i64 tid = raw_syscall(__NR_set_tid_address, entry.clear_child_tid);
-  if (entry.tid_word != 0) *reinterpret_cast<volatile i32*>(entry.clear_child_tid) = static_cast<i32>(tid);
+  if (entry.tid_word != 0) *reinterpret_cast<volatile i32*>(entry.tid_word) = static_cast<i32>(tid);
   rename_robust_owner(entry, tid);
   must(raw_syscall(__NR_arch_prctl, ARCH_SET_FS, entry.fs_base), Step::CreateThread, static_cast<u64>(entry.image_tid));
   prepare(0);

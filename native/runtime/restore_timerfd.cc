@@ -11,8 +11,8 @@ namespace {
 using wire::FdEntry;
 using wire::Step;
 
-constexpr u32 kAbsolute = 1;               // TFD_TIMER_ABSTIME
-constexpr u64 kSetTicks = 0x4008'5400;     // TFD_IOC_SET_TICKS, 3.17, CONFIG_CHECKPOINT_RESTORE
+constexpr u32 kAbsolute = 1;            // TFD_TIMER_ABSTIME
+constexpr u64 kSetTicks = 0x4008'5400;  // TFD_IOC_SET_TICKS, 3.17, CONFIG_CHECKPOINT_RESTORE
 constexpr i64 kSecond = 1'000'000'000;
 
 i64 nanoseconds(const i64* time) { return time[0] * kSecond + time[1]; }
@@ -22,8 +22,8 @@ void set_time(i64 fd, u32 flags, i64 interval_ns, i64 value_ns, const FdEntry& e
   must(raw_syscall(__NR_timerfd_settime, fd, flags, timer, nullptr), Step::SetTimerfd, entry.image_fd);
 }
 
-// Without the ioctl the timer is set so that it has just expired as often: once, and is then at rest; or with its first expiration so
-// far in the past that the period brings the count (fs/timerfd.c counts periods at the read).
+// Without the ioctl the timer is set so that it has just expired as often: once, and is then at rest; or with its first
+// expiration so far in the past that the period brings the count (fs/timerfd.c counts periods at the read).
 void expire(i64 fd, const FdEntry& entry) {
   const i64 interval = nanoseconds(entry.timer), value = nanoseconds(entry.timer + 2);
   if (interval == 0) return set_time(fd, 0, 0, 1, entry);

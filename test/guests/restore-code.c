@@ -1,7 +1,5 @@
-// Code made by the program itself: pages that were executable at the checkpoint still run, pages that were written can be made executable
-// afterwards, and back again.
-// mode: checkpoint
-// build: static
+// Code made by the program itself: pages that were executable at the checkpoint still run, pages that were written can
+// be made executable afterwards, and back again. mode: checkpoint build: static
 #include <sys/mman.h>
 
 #include "guest.h"

@@ -1,6 +1,5 @@
-// The table of descriptors is what it was: every number open that was, none besides, close-on-exec kept for each number, also for numbers
-// far above the usual limit.
-// mode: checkpoint
+// The table of descriptors is what it was: every number open that was, none besides, close-on-exec kept for each
+// number, also for numbers far above the usual limit. mode: checkpoint
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 

@@ -1,6 +1,5 @@
-// Actions after a restore are the program's alone: handled, ignored and default ones as they were, whatever the restorer's own were.
-// mode: checkpoint
-// build: static musl
+// Actions after a restore are the program's alone: handled, ignored and default ones as they were, whatever the
+// restorer's own were. mode: checkpoint build: static musl
 #include "guest.h"
 
 static void handler(int signal, siginfo_t* info, void* context) { (void)signal, (void)info, (void)context; }

@@ -1,7 +1,5 @@
-// Threads after a restore are whole: each can be signalled, named, joined and cancelled, new ones can be made, and the main thread can
-// leave before the others.
-// mode: checkpoint
-// build: static
+// Threads after a restore are whole: each can be signalled, named, joined and cancelled, new ones can be made, and the
+// main thread can leave before the others. mode: checkpoint build: static
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>

@@ -1,10 +1,11 @@
-// The frame that rt_sigreturn(2) takes a thread's context from, as the kernel lays it out on x86-64 (arch/x86/include/asm/sigframe.h,
-// uapi/asm/sigcontext.h). Shared by the restorer's host half, the tracer and the freestanding runtime.
+// The frame that rt_sigreturn(2) takes a thread's context from, as the kernel lays it out on x86-64
+// (arch/x86/include/asm/sigframe.h, uapi/asm/sigcontext.h). Shared by the restorer's host half, the tracer and the
+// freestanding runtime.
 //
-// At the rt_sigreturn call rsp is the address of the ucontext. Floating point state follows elsewhere: `fpstate` is the address of an
-// XSAVE area in standard format, 64-byte aligned, whose bytes 464..511 (FrameSoftwareBytes) say how long it is, with the 32-bit word
-// kFrameMagic2 right behind it. The kernel falls back to x87 and SSE state alone, without an error, when these do not fit together
-// (arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe).
+// At the rt_sigreturn call rsp is the address of the ucontext. Floating point state follows elsewhere: `fpstate` is the
+// address of an XSAVE area in standard format, 64-byte aligned, whose bytes 464..511 (FrameSoftwareBytes) say how long
+// it is, with the 32-bit word kFrameMagic2 right behind it. The kernel falls back to x87 and SSE state alone, without
+// an error, when these do not fit together (arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe).
 #pragma once
 
 #include "wire/types.h"
@@ -39,9 +40,9 @@ static_assert(sizeof(KernelSigcontext) == 256);
 static_assert(sizeof(KernelUcontext) == 304);
 
 // Bits of KernelUcontext::flags.
-inline constexpr u64 kUcontextXstate = 1;           // UC_FP_XSTATE
-inline constexpr u64 kUcontextSegments = 2;         // UC_SIGCONTEXT_SS: ss is saved
-inline constexpr u64 kUcontextStrictSegments = 4;   // UC_STRICT_RESTORE_SS: ss is put back as it is
+inline constexpr u64 kUcontextXstate = 1;          // UC_FP_XSTATE
+inline constexpr u64 kUcontextSegments = 2;        // UC_SIGCONTEXT_SS: ss is saved
+inline constexpr u64 kUcontextStrictSegments = 4;  // UC_STRICT_RESTORE_SS: ss is put back as it is
 
 // User segment selectors of a 64-bit process.
 inline constexpr u16 kUserCodeSegment = 0x33;

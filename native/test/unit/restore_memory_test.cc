@@ -1,4 +1,5 @@
-// The memory plan: order, no overlaps, final protections, what is copied, where given-up pages come from, advice in rows.
+// The memory plan: order, no overlaps, final protections, what is copied, where given-up pages come from, advice in
+// rows.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -34,7 +35,10 @@ Mapping anonymous(std::uint64_t first_page, std::uint64_t pages, std::uint32_t p
 }
 
 void add_run(Mapping& mapping, std::uint64_t page, std::uint64_t pages, std::uint64_t file_page) {
-  mapping.runs.push_back({.address = mapping.address + page * kPage, .length = pages * kPage, .page_file = 0, .file_offset = file_page * kPage});
+  mapping.runs.push_back({.address = mapping.address + page * kPage,
+                          .length = pages * kPage,
+                          .page_file = 0,
+                          .file_offset = file_page * kPage});
 }
 
 struct Planned {
@@ -44,7 +48,8 @@ struct Planned {
 
 Image image_with(std::vector<Mapping> mappings) {
   Image image;
-  image.page_files.push_back({.file_name = "pages-0.raw", .file_bytes = 1 << 20, .chunk_bytes = kChunkBytes, .chunk_checksums = {}});
+  image.page_files.push_back(
+      {.file_name = "pages-0.raw", .file_bytes = 1 << 20, .chunk_bytes = kChunkBytes, .chunk_checksums = {}});
   image.mappings = std::move(mappings);
   return image;
 }
@@ -62,8 +67,8 @@ std::string describe(const std::vector<MapEntry>& maps) {
   std::string text;
   for (const MapEntry& entry : maps) {
     static constexpr const char* kNames[] = {"?", "anonymous", "file", "image", "copy", "protect", "advise", "lock"};
-    text += std::string(kNames[static_cast<int>(entry.kind)]) + " " + std::to_string((entry.address - kBase) / kPage) + "+" +
-            std::to_string(entry.length / kPage) + " " + std::to_string(entry.protection) + "\n";
+    text += std::string(kNames[static_cast<int>(entry.kind)]) + " " + std::to_string((entry.address - kBase) / kPage) +
+            "+" + std::to_string(entry.length / kPage) + " " + std::to_string(entry.protection) + "\n";
   }
   return text;
 }
@@ -112,7 +117,8 @@ TEST(memory_plan_maps_stored_pages_between_anonymous_pieces) {
 }
 
 TEST(memory_plan_joins_neighbours_that_are_alike) {
-  Mapping first = anonymous(0, 4, PROT_READ), second = anonymous(4, 4, PROT_READ), third = anonymous(8, 4, PROT_READ | PROT_EXEC);
+  Mapping first = anonymous(0, 4, PROT_READ), second = anonymous(4, 4, PROT_READ),
+          third = anonymous(8, 4, PROT_READ | PROT_EXEC);
   add_run(first, 0, 4, 0);
   add_run(second, 0, 4, 4);
   add_run(third, 0, 4, 8);
@@ -139,7 +145,8 @@ TEST(memory_plan_keeps_a_reserved_range_in_one_piece) {
 }
 
 TEST(memory_plan_copies_what_cannot_be_a_file_mapping) {
-  Mapping stack = anonymous(0, 8, PROT_READ | PROT_WRITE), wiped = anonymous(16, 2, PROT_READ), shared = anonymous(32, 2, PROT_READ | PROT_WRITE);
+  Mapping stack = anonymous(0, 8, PROT_READ | PROT_WRITE), wiped = anonymous(16, 2, PROT_READ),
+          shared = anonymous(32, 2, PROT_READ | PROT_WRITE);
   stack.traits = kMappingGrowsDown;
   wiped.advice = kAdviceWipeOnFork;
   shared.shared = true;

@@ -56,7 +56,7 @@ std::string temporary_file(const std::string& content) {
 }
 
 OpenFile open_file(const std::string& path, std::uint32_t flags) {
-  struct stat status {};
+  struct stat status{};
   CHECK(::stat(path.c_str(), &status) == 0);
   OpenFile file;
   file.numbers = {{.fd = 5, .close_on_exec = false}};
@@ -171,8 +171,14 @@ TEST(parked_fds_lie_above_every_placed_one) {
 TEST(timers_keep_what_remained_and_absolute_realtime) {
   Image image;
   image.clock.realtime_ns = 5'000'000'000;
-  image.timerfds.push_back({.numbers = {{.fd = 3}}, .clock_id = CLOCK_MONOTONIC, .settime_flags = TFD_TIMER_ABSTIME, .remaining_ns = 1'500'000'000});
-  image.timerfds.push_back({.numbers = {{.fd = 4}}, .clock_id = CLOCK_REALTIME, .settime_flags = TFD_TIMER_ABSTIME, .remaining_ns = 1'500'000'000});
+  image.timerfds.push_back({.numbers = {{.fd = 3}},
+                            .clock_id = CLOCK_MONOTONIC,
+                            .settime_flags = TFD_TIMER_ABSTIME,
+                            .remaining_ns = 1'500'000'000});
+  image.timerfds.push_back({.numbers = {{.fd = 4}},
+                            .clock_id = CLOCK_REALTIME,
+                            .settime_flags = TFD_TIMER_ABSTIME,
+                            .remaining_ns = 1'500'000'000});
   image.timerfds.push_back({.numbers = {{.fd = 5}}, .clock_id = CLOCK_MONOTONIC, .ticks = 1, .interval_ns = 250});
   PlanBuilder plan;
   CHECK(plan_timerfds(image, plan).ok());
