@@ -15,6 +15,8 @@ namespace stasis::addon {
 
 namespace {
 
+// Fields of /proc/PID/stat.
+constexpr int kThreadsField = 20;
 constexpr int kStartTimeField = 22;
 
 struct Identity {
@@ -29,10 +31,13 @@ Identity identity(Arguments& arguments) {
 
 Error not_running(pid_t pid) { return Error::of_errno(ESRCH, "", "the process is not running").with_pid(pid); }
 
+// A main thread that has ended is a zombie as long as other threads go on, or have not finished dying: the process
+// still holds its memory, ports and locks.
 bool is_alive(const Identity& identity) {
   auto stat = procfs::read_stat(identity.pid);
-  return stat.ok() && stat.value().field[kStartTimeField] == identity.start_time && stat.value().state != 'Z' &&
-         stat.value().state != 'X';
+  if (!stat.ok() || stat.value().field[kStartTimeField] != identity.start_time) return false;
+  bool main_thread_ended = stat.value().state == 'Z' || stat.value().state == 'X';
+  return !main_thread_ended || stat.value().field[kThreadsField] > 1;
 }
 
 // The handle first, the comparison second: if the start time is right while the handle is held, the handle is of that

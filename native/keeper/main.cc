@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,8 +49,11 @@ class Keeper {
 
  private:
   bool prepare(Failure& failure);
-  bool prepare_beside_runtime(Failure& failure);
   bool bring_up(Failure& failure);
+  bool open_doors(Failure& failure);
+  bool note_process(Failure& failure);
+  bool receive_plan(Failure& failure);
+  bool wait_for(int fd, const char* late, Failure& failure);
   int fail(const Failure& failure);
   int supervise();
   int end();
@@ -59,7 +63,7 @@ class Keeper {
   void reap();
   void let_go();
 
-  const Options& options_;
+  Options options_;
   u64 origin_ns_ = 0;
   int directory_ = -1;
   int signals_ = -1;
@@ -99,38 +103,78 @@ bool Keeper::prepare(Failure& failure) {
   return true;
 }
 
-// Everything that the runtime's work need not wait for.
-bool Keeper::prepare_beside_runtime(Failure& failure) {
-  auto failed = [&](const char* doing) {
-    failure = failure_of_errno(errno, doing);
-    return false;
-  };
+// What needs no process yet.
+bool Keeper::open_doors(Failure& failure) {
   status_file_ = StatusFile(directory_);
   status_.keeper = getpid();
   status_.keeper_start = start_time_of(status_.keeper);
+  if (!status_file_.write(status_)) {
+    failure = failure_of_errno(errno, "writing the status file");
+    return false;
+  }
+  if (!control_.open(directory_)) {
+    failure = failure_of_errno(errno, "opening the control socket");
+    return false;
+  }
+  return true;
+}
+
+// What can be done for the process while the runtime works, so that little is left when it has finished.
+bool Keeper::note_process(Failure& failure) {
   status_.pid = application.pid();
   status_.start = start_time_of(status_.pid);
-  if (!status_file_.write(status_)) return failed("writing the status file");
-  if (!control_.open(directory_)) return failed("opening the control socket");
   if (options_.mode == Mode::Foreground) witness_.start();
   status_.state = State::Running;
-  if (!status_file_.prepare(status_)) return failed("writing the status file");
+  if (status_file_.prepare(status_)) return true;
+  failure = failure_of_errno(errno, "writing the status file");
+  return false;
+}
+
+bool Keeper::wait_for(int fd, const char* late, Failure& failure) {
+  const u64 deadline_ns = origin_ns_ + static_cast<u64>(options_.deadline_ms) * 1'000'000;
+  pollfd entry{fd, POLLIN, 0};
+  while (entry.revents == 0) {
+    u64 now = now_ns(CLOCK_MONOTONIC);
+    if (now >= deadline_ns) {
+      failure = failure_of_kind(ErrorKind::Timeout, late);
+      return false;
+    }
+    poll(&entry, 1, static_cast<int>((deadline_ns - now) / 1'000'000) + 1);
+  }
+  return true;
+}
+
+bool Keeper::receive_plan(Failure& failure) {
+  if (!wait_for(options_.plan_socket, "the restore plan did not come in time", failure)) return false;
+  char byte;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t got = recvmsg(options_.plan_socket, &message, MSG_CMSG_CLOEXEC);
+  const cmsghdr* header = got == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
+    failure = failure_of_kind(ErrorKind::Cancelled, "the restore was given up before it began");
+    return false;
+  }
+  memcpy(&options_.plan_fd, CMSG_DATA(header), sizeof(int));
+  close(options_.plan_socket);
   return true;
 }
 
 bool Keeper::bring_up(Failure& failure) {
-  if (!application.start(options_, failure) || !prepare_beside_runtime(failure)) return false;
-  u64 deadline_ns = origin_ns_ + static_cast<u64>(options_.deadline_ms) * 1'000'000;
-  pollfd done{application.done_fd(), POLLIN, 0};
-  while (done.revents == 0) {
-    u64 now = now_ns(CLOCK_MONOTONIC);
-    if (now >= deadline_ns) {
-      failure = failure_of_kind(ErrorKind::Timeout, options_.is_restore() ? "the application was not rebuilt in time"
-                                                                          : "the program was not loaded in time");
-      return false;
-    }
-    poll(&done, 1, static_cast<int>((deadline_ns - now) / 1'000'000) + 1);
+  // The order is that of the work which others wait for: a plan that is not there yet, or else the runtime.
+  if (options_.plan_socket >= 0) {
+    if (!open_doors(failure) || !receive_plan(failure) || !application.start(options_, failure)) return false;
+  } else if (!application.start(options_, failure) || !open_doors(failure)) {
+    return false;
   }
+  const char* late =
+      options_.is_restore() ? "the application was not rebuilt in time" : "the program was not loaded in time";
+  if (!note_process(failure) || !wait_for(application.done_fd(), late, failure)) return false;
   if (!application.finish_start(failure)) return false;
   status_file_.publish();
   let_go();
@@ -249,7 +293,7 @@ int main(int count, char** arguments) {
   if (const char* wrong = parse_options(count, arguments, options)) {
     return tell_failure(options.ready_fd, failure_of_kind(ErrorKind::Usage, wrong));
   }
-  close_all_but(options.ready_fd, options.plan_fd);
+  close_all_but(options.ready_fd, options.plan_socket >= 0 ? options.plan_socket : options.plan_fd);
   open_missing_streams();
   // Static: with the clients' buffers it is too large for the stack.
   static Keeper keeper(options);

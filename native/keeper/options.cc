@@ -42,6 +42,8 @@ const char* parse_option(const char* name, const char* value, Options& options) 
     return number(3, options.ready_fd);
   } else if (is("--plan-fd")) {
     return number(3, options.plan_fd);
+  } else if (is("--plan-socket")) {
+    return number(3, options.plan_socket);
   } else if (is("--deadline-ms")) {
     return number(1, options.deadline_ms);
   } else {
@@ -64,6 +66,7 @@ const char* parse_options(int count, char** arguments, Options& options) {
   if (options.runtime == nullptr || options.runtime[0] != '/') return "--runtime with an absolute path is needed";
   if (options.is_restore()) {
     if (words != 0) return "a restore takes no program";
+    if (options.plan_fd >= 0 && options.plan_socket >= 0) return "a restore takes one plan";
   } else {
     if (words < 2) return "a program and its argv[0] are needed";
     options.program = arguments + at + 1;

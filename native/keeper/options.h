@@ -1,11 +1,14 @@
 // The keeper's arguments:
 //
-//     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--plan-fd N]
-//     [--deadline-ms N]
-//                   -- [PROGRAM ARGV0 [ARG...]]
+//     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--deadline-ms N]
+//                   -- PROGRAM ARGV0 [ARG...]
+//     stasis-keeper ... --plan-fd N
+//     stasis-keeper ... --plan-socket N
 //
-// PROGRAM is a path that needs no looking up; there is none with --plan-fd, which asks for a restore. They are written
-// by launch/ and by nobody else, so a mistake in them ends the keeper with one line.
+// PROGRAM is a path that needs no looking up. The other two forms ask for a restore: the plan is there, or a descriptor
+// of it will come over the socket with one byte, so that the keeper can start while the plan is being made; end-of-file
+// there means that none will come. The arguments are written by launch/ and by nobody else, so a mistake in them ends
+// the keeper with one line.
 #pragma once
 
 namespace stasis::keeper {
@@ -17,10 +20,11 @@ struct Options {
   const char* runtime = nullptr;    // absolute
   Mode mode = Mode::Detached;
   int ready_fd = -1;         // -1: failures go to stderr, success is silent
-  int plan_fd = -1;          // -1: launch
+  int plan_fd = -1;          // restore
+  int plan_socket = -1;      // restore
   int deadline_ms = 30'000;  // until the application runs
   char** program = nullptr;  // PROGRAM, ARGV0, ..., null
-  bool is_restore() const { return plan_fd >= 0; }
+  bool is_restore() const { return plan_fd >= 0 || plan_socket >= 0; }
 };
 
 // Returns null, or what is wrong with the arguments (static text).

@@ -11,11 +11,14 @@
 
 #include <array>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "launch/ready_line.h"
+#include "launch/spawn.h"
+#include "os/unique_fd.h"
 
 namespace stasis::launch {
 
@@ -41,8 +44,28 @@ Result<Launched> launch(const LaunchOptions& options, const std::array<int, 3>& 
 // Returns only on failure; the process is then as it was.
 Error become_keeper(const LaunchOptions& options);
 
-// The keeper for a plan (restore/start.h). `plan_fd` is the caller's.
-Result<Launched> launch_plan(const KeeperOptions& options, int plan_fd, const std::array<int, 3>& stdio);
+// A keeper that starts while the plan of a restore is still being made (restore/start.h).
+class PlannedKeeper {
+ public:
+  static Result<PlannedKeeper> begin(const KeeperOptions& options, const std::array<int, 3>& stdio);
+
+  // Gives it the plan, and returns when the application goes on. On an error no process is left.
+  Result<Launched> finish(int plan_fd);
+
+  // Without a plan the keeper ends, having removed what it made; that is waited for.
+  ~PlannedKeeper();
+  PlannedKeeper(PlannedKeeper&&) = default;
+  PlannedKeeper& operator=(PlannedKeeper&&) = delete;
+
+ private:
+  PlannedKeeper() = default;
+
+  std::unique_ptr<Spawning> spawning_;
+  UniqueFd ready_, socket_;
+  std::chrono::milliseconds timeout_{};
+};
+
+// In the foreground, with a plan that is there. Returns only on failure.
 Error become_keeper_of_plan(const KeeperOptions& options, int plan_fd);
 
 }  // namespace stasis::launch

@@ -1,5 +1,6 @@
 // The signal state that a program inherits over execve: which signals are blocked and which ignored. Direct system
-// calls, since glibc keeps signals 32 and 33 out of the reach of its own functions, and safe between clone and execve.
+// calls, since glibc keeps signals 32 and 33 out of the reach of its own functions, and because a child that shares our
+// memory must not write our errno.
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,9 +22,24 @@ struct Spawn {
   std::vector<int> passed;               // become 3, 4, ...; no other descriptor is left open
 };
 
-// The program gets a session of its own, an empty signal mask and default actions. Returns when it is executing, or
-// with what failed.
-Status spawn(const Spawn& spawn);
+// A program on its way: execve takes some hundred microseconds, in which the caller can do better than wait.
+class Spawning {
+ public:
+  // The program gets a session of its own, an empty signal mask and default actions.
+  static Result<std::unique_ptr<Spawning>> begin(Spawn spawn);
+
+  // Waits until the program is executing; what failed, if it is not. The descriptors may be closed after this.
+  Status finish();
+
+  ~Spawning();
+  Spawning(const Spawning&) = delete;
+  Spawning& operator=(const Spawning&) = delete;
+
+ private:
+  explicit Spawning(Spawn spawn);
+  struct Shared;
+  std::unique_ptr<Shared> shared_;
+};
 
 // A null-terminated array of pointers into `words`, which must outlive it.
 std::vector<char*> pointers_to(const std::vector<std::string>& words);

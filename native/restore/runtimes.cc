@@ -44,6 +44,11 @@ std::string temporary_name(const std::string& path) {
 
 }  // namespace
 
+std::string installed_runtime(const std::string& build_id, const std::string& directory) {
+  const std::string path = directory + "/" + build_id;
+  return is_build_id(build_id) && access(path.c_str(), X_OK) == 0 ? path : std::string();
+}
+
 Result<std::string> install_runtime(int file, const std::string& build_id, const std::string& directory) {
   const std::string path = directory + "/" + build_id;
   if (!is_build_id(build_id) || build_id_of(file) != build_id) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "image/files.h"
 #include "restore/prepare.h"
@@ -20,7 +21,7 @@ std::uint64_t microseconds_since(Clock::time_point origin) {
 
 struct Laid {
   UniqueFd plan;
-  launch::KeeperOptions keeper;
+  std::string runtime;  // to be executed
   std::uint64_t opened_us = 0;
 };
 
@@ -30,6 +31,15 @@ std::string absolute(const std::string& path) {
   std::string result = real != nullptr ? real : path;
   free(real);
   return result;
+}
+
+launch::KeeperOptions keeper_options(const StartOptions& options, const std::string& runtime) {
+  launch::KeeperOptions keeper;
+  keeper.keeper = options.keeper;
+  keeper.runtime = runtime;
+  keeper.directory = options.directory;
+  keeper.timeout = options.timeout;
+  return keeper;
 }
 
 Result<Laid> lay_down(const StartOptions& options, Clock::time_point origin) {
@@ -46,22 +56,38 @@ Result<Laid> lay_down(const StartOptions& options, Clock::time_point origin) {
       STASIS_TRY(install_runtime(opened.runtime.get(), opened.image.runtime.build_id, options.runtime_directory));
   PreparedRestore prepared = STASIS_TRY(prepare(opened.image, inputs));
   laid.plan = STASIS_TRY(seal_plan(prepared.plan));
-  laid.keeper.keeper = options.keeper;
-  laid.keeper.runtime = prepared.runtime_path;
-  laid.keeper.directory = options.directory;
-  laid.keeper.timeout = options.timeout;
+  laid.runtime = prepared.runtime_path;
   return laid;
+}
+
+// A keeper that starts already, if the header can be read and its runtime is there: an image that is damaged or new
+// here shows up in lay_down().
+Result<std::optional<launch::PlannedKeeper>> begin_early(const StartOptions& options, const std::array<int, 3>& stdio,
+                                                         std::string& runtime) {
+  auto header = image::read_header(options.image);
+  if (header.ok()) runtime = installed_runtime(header.value().runtime_build_id, options.runtime_directory);
+  if (runtime.empty()) return std::optional<launch::PlannedKeeper>();
+  return std::optional(STASIS_TRY(launch::PlannedKeeper::begin(keeper_options(options, runtime), stdio)));
 }
 
 }  // namespace
 
 Result<Started> start(const StartOptions& options, const std::array<int, 3>& stdio) {
   const Clock::time_point origin = Clock::now();
+  std::string early_runtime;
+  auto keeper = STASIS_TRY(begin_early(options, stdio, early_runtime));
   Laid laid = STASIS_TRY(lay_down(options, origin));
+  if (keeper && laid.runtime != early_runtime) {
+    return Error::plain(ErrorKind::Damaged, "the image's header names another runtime than its records")
+        .with_path(options.image);
+  }
+  if (!keeper) {
+    keeper.emplace(STASIS_TRY(launch::PlannedKeeper::begin(keeper_options(options, laid.runtime), stdio)));
+  }
   Started started;
   started.opened_us = laid.opened_us;
   started.prepared_us = microseconds_since(origin);
-  started.launched = STASIS_TRY(launch::launch_plan(laid.keeper, laid.plan.get(), stdio));
+  started.launched = STASIS_TRY(keeper->finish(laid.plan.get()));
   started.finished_us = microseconds_since(origin);
   // steady_clock is CLOCK_MONOTONIC.
   const auto origin_us = static_cast<std::uint64_t>(
@@ -77,7 +103,7 @@ Result<Started> start(const StartOptions& options, const std::array<int, 3>& std
 Error become_keeper(const StartOptions& options) {
   auto laid = lay_down(options, Clock::now());
   if (!laid.ok()) return std::move(laid).error();
-  return launch::become_keeper_of_plan(laid.value().keeper, laid.value().plan.get());
+  return launch::become_keeper_of_plan(keeper_options(options, laid.value().runtime), laid.value().plan.get());
 }
 
 }  // namespace stasis::restore

@@ -1,8 +1,11 @@
 // A restore from the image's directory to the application that goes on: image read and verified, plan laid down
 // (prepare.h), runtime put in its place, keeper started with the plan, its word awaited.
 //
+// The keeper's start takes as long as the plan, so the two go side by side: the keeper is started once the header has
+// named the runtime, and gets the plan when it is complete.
+//
 // Rules: the image's directory is only read. What is verified is what is used: the files stay open, and the runtime
-// compares device and inode of what it maps. Nothing has been started before the plan is complete.
+// compares device and inode of what it maps. No process of the application exists before the plan is complete.
 #pragma once
 
 #include <array>
@@ -39,6 +42,9 @@ Result<Started> start(const StartOptions& options, const std::array<int, 3>& std
 
 // In the foreground: returns only on failure, with the process as it was.
 Error become_keeper(const StartOptions& options);
+
+// Where the runtime of that build id lies, if it does; else an empty string.
+std::string installed_runtime(const std::string& build_id, const std::string& directory);
 
 // Puts the runtime in `file` at DIRECTORY/BUILD-ID unless it is there, and gives the path. Damaged if the file has
 // another build id.

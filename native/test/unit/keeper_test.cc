@@ -61,6 +61,7 @@ TEST(keeper_options_that_are_wrong) {
       {"--directory", "/d", "--runtime", "/r", "--mode", "other", "--", "/bin/sh", "sh"},
       {"--directory", "/d", "--runtime", "/r", "--what", "1", "--", "/bin/sh", "sh"},
       {"--directory", "/d", "--runtime"},
+      {"--directory", "/d", "--runtime", "/r", "--plan-fd", "4", "--plan-socket", "5"},
   };
   for (const auto& words : wrong) {
     Options options;
