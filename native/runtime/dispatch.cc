@@ -1,5 +1,5 @@
-// From a call number to its handler. The numbers are those of the filter's table (filter.cc); a number that is not here was trapped by
-// mistake and is passed on.
+// From a call number to its handler. The numbers are those of the filter's table (filter.cc); a number that is not here
+// was trapped by mistake and is passed on.
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
 
@@ -7,25 +7,34 @@ namespace stasis::runtime {
 
 i64 dispatch(Trap& trap) {
   switch (trap.number) {
-    case __NR_rt_sigaction: return trapped_sigaction(trap);
-    case __NR_rt_sigprocmask: return trapped_sigprocmask(trap);
-    case __NR_rt_sigreturn: return trapped_sigreturn(trap);
+    case __NR_rt_sigaction:
+      return trapped_sigaction(trap);
+    case __NR_rt_sigprocmask:
+      return trapped_sigprocmask(trap);
+    case __NR_rt_sigreturn:
+      return trapped_sigreturn(trap);
     case __NR_rt_sigsuspend:
     case __NR_ppoll:
     case __NR_pselect6:
     case __NR_epoll_pwait:
     case __NR_epoll_pwait2:
-    case __NR_io_pgetevents: return trapped_masked_call(trap);
+    case __NR_io_pgetevents:
+      return trapped_masked_call(trap);
     case __NR_fork:
-    case __NR_clone: return trapped_fork(trap);
+    case __NR_clone:
+      return trapped_fork(trap);
     case __NR_execve:
-    case __NR_execveat: return trapped_exec(trap);
+    case __NR_execveat:
+      return trapped_exec(trap);
     case __NR_readlink:
-    case __NR_readlinkat: return trapped_readlink(trap);
+    case __NR_readlinkat:
+      return trapped_readlink(trap);
     case __NR_madvise:
     case __NR_mremap:
-    case __NR_process_madvise: return trapped_memory_call(trap);
-    default: return trapped_timed_call(trap);
+    case __NR_process_madvise:
+      return trapped_memory_call(trap);
+    default:
+      return trapped_timed_call(trap);
   }
 }
 

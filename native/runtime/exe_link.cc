@@ -25,7 +25,8 @@ i64 trapped_readlink(Trap& trap) {
   char path[48];                                                // longer than any name of the link
   bool own = capacity > 0 && read_program_string(path, path_address, sizeof path) > 0 && is_own_exe_link(path);
   if (!own) {
-    return raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2], trap.arguments[3]);
+    return raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2],
+                       trap.arguments[3]);
   }
   u64 length = string_length(g_state.exe_path);
   if (length > static_cast<u64>(capacity)) length = static_cast<u64>(capacity);

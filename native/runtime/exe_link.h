@@ -3,7 +3,8 @@
 
 namespace stasis::runtime {
 
-// True if `path` is one of the names of the calling process' own exe link: /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe.
+// True if `path` is one of the names of the calling process' own exe link: /proc/self/exe, /proc/thread-self/exe,
+// /proc/PID/exe.
 bool is_own_exe_link(const char* path);
 
 }  // namespace stasis::runtime

@@ -1,8 +1,10 @@
 // execve(2) and execveat(2): the kernel executes the runtime, which then loads the program (see exec.h, wire/launch.h).
 //
 //   1. take a scratch slot; everything from here runs on its stack, since a vfork child may have 1 KiB left
-//   2. path -> file, permission; argument vector; `#!` lines; ELF header and PT_INTERP: all errors come back here, as the kernel's would
-//   3. execve(runtime, [marker, program, arguments...], environment) in the blocking window: the program's own mask is what the next
+//   2. path -> file, permission; argument vector; `#!` lines; ELF header and PT_INTERP: all errors come back here, as
+//   the kernel's would
+//   3. execve(runtime, [marker, program, arguments...], environment) in the blocking window: the program's own mask is
+//   what the next
 //      program inherits, and a signal that comes first puts the thread back at its call
 //   4. if that fails too, give everything back and return the error
 #include "runtime/exec.h"
@@ -22,7 +24,7 @@ namespace stasis::runtime {
 
 namespace {
 
-constexpr u32 kFrontPointers = 20;  // marker, program, and three for each level of `#!`
+constexpr u32 kFrontPointers = 20;        // marker, program, and three for each level of `#!`
 constexpr u64 kMaxVectorBytes = 6 << 20;  // three quarters of the default stack limit, the kernel's bound for arguments
 constexpr u32 kMaxLevels = 5;             // fs/exec.c: interpreters of interpreters
 constexpr u64 kExecveCheck = 0x10000;     // AT_EXECVE_CHECK (6.14)
@@ -66,15 +68,16 @@ i64 copy_vector(Scratch* scratch, u64 address, Vector* vector) {
 
 void push_front(Vector* vector, const char* text) { vector->entries[--vector->first] = reinterpret_cast<u64>(text); }
 
-// Turns a program named by fd into scratch->path as the kernel names it (/dev/fd/N or /dev/fd/N/PATH), with an fd of ours to load from
-// that stays open over the exec.
+// Turns a program named by fd into scratch->path as the kernel names it (/dev/fd/N or /dev/fd/N/PATH), with an fd of
+// ours to load from that stays open over the exec.
 i64 name_by_fd(ExecRequest* request, const FileName& name) {
   Scratch* scratch = request->scratch;
   i64 fd;
   if (name.path[0] == 0) {
     char link[40];
     write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(name.directory));
-    fd = raw_syscall(__NR_openat, AT_FDCWD, link, O_RDONLY, 0);  // a description of its own, readable also where fd is O_PATH
+    fd = raw_syscall(__NR_openat, AT_FDCWD, link, O_RDONLY,
+                     0);  // a description of its own, readable also where fd is O_PATH
     if (fd < 0) fd = raw_syscall(__NR_dup, name.directory);
   } else {
     u64 no_follow = (name.flags & AT_SYMLINK_NOFOLLOW) != 0 ? O_NOFOLLOW : 0;
@@ -91,8 +94,8 @@ i64 name_by_fd(ExecRequest* request, const FileName& name) {
   return 0;
 }
 
-// Finds the file: scratch->path is what the program is called, scratch->program the path to load, scratch->program_fd the file if it
-// has to be loaded from an fd.
+// Finds the file: scratch->path is what the program is called, scratch->program the path to load, scratch->program_fd
+// the file if it has to be loaded from an fd.
 i64 resolve_path(ExecRequest* request) {
   Scratch* scratch = request->scratch;
   i64 length = read_program_string(scratch->path, request->path, sizeof scratch->path);
@@ -130,7 +133,8 @@ void close_program(const Scratch* scratch, i64 fd) {
   if (fd != scratch->program_fd) raw_syscall(__NR_close, fd);
 }
 
-// One file of the chain: an ELF program ends it (0), a script puts its interpreter in front (1), anything else is an error.
+// One file of the chain: an ELF program ends it (0), a script puts its interpreter in front (1), anything else is an
+// error.
 i64 examine(ExecRequest* request, u32 level, Vector* vector) {
   Scratch* scratch = request->scratch;
   i64 fd = open_program(scratch);
@@ -162,11 +166,12 @@ i64 examine(ExecRequest* request, u32 level, Vector* vector) {
   return result < 0 ? result : 1;
 }
 
-// A keeper that runs inside an application (`stasis run` typed there) executes a runtime with a marker of its own. That cannot be
-// loaded as a program, since the window is taken, and need not be.
+// A keeper that runs inside an application (`stasis run` typed there) executes a runtime with a marker of its own. That
+// cannot be loaded as a program, since the window is taken, and need not be.
 bool starts_runtime(const Scratch& scratch, const Vector& vector) {
   char start[16] = {};
-  if (scratch.program_fd >= 0 || read_program(start, vector.entries[vector.first], wire::kMarkerPrefixBytes) < 0) return false;
+  if (scratch.program_fd >= 0 || read_program(start, vector.entries[vector.first], wire::kMarkerPrefixBytes) < 0)
+    return false;
   return is_marker(start) && is_runtime(scratch.program);
 }
 
@@ -179,7 +184,8 @@ i64 prepare_exec(ExecRequest* request) {
   Vector vector;
   result = copy_vector(scratch, request->arguments, &vector);
   if (result < 0) return result;
-  if (vector.first == vector.last) vector.entries[vector.last++] = reinterpret_cast<u64>("");  // as the kernel since 5.18
+  if (vector.first == vector.last)
+    vector.entries[vector.last++] = reinterpret_cast<u64>("");  // as the kernel since 5.18
   u64 before = vector.first;
   for (u32 level = 0;; level++) {
     if (level > kMaxLevels) return -ELOOP;
@@ -195,7 +201,8 @@ i64 prepare_exec(ExecRequest* request) {
   }
   Marker marker = request->marker;
   // The script's own name was pushed first and lies just before the arguments that followed argv[0].
-  marker.name_index = before == vector.first && scratch->heads[0][0] != '#' ? 0 : static_cast<u32>(before - vector.first + 1);
+  marker.name_index =
+      before == vector.first && scratch->heads[0][0] != '#' ? 0 : static_cast<u32>(before - vector.first + 1);
   marker.program_fd = scratch->program_fd;
   format_marker(marker, scratch->marker);
   push_front(&vector, scratch->program);
@@ -210,7 +217,8 @@ namespace {
 
 i64 prepare_on_scratch(void* request) { return prepare_exec(static_cast<ExecRequest*>(request)); }
 
-// The next runtime is the file this one came from: by path, or by the exe link where the path leads nowhere (chroot, removed state).
+// The next runtime is the file this one came from: by path, or by the exe link where the path leads nowhere (chroot,
+// removed state).
 constexpr const char* kExeLink = "/proc/self/exe";
 
 bool path_is_lost(i64 error) { return error == -ENOENT || error == -ENOTDIR || error == -EACCES; }

@@ -1,9 +1,10 @@
 // The seccomp filter: which calls end in the SIGSYS handler, each with its reason.
 //
-// Shape. The program is a binary search over call numbers, so that a call that is not in the table is decided by its number alone after
-// a few tests; the kernel finds that out when the filter is installed and never runs it for such calls (kernel/seccomp.c, 5.11,
-// seccomp_cache_prepare). Arguments are tested at the leaves. The instruction pointer is tested last: calls from the window (runtime
-// and host vdso) pass. Pointers are 64 bits wide and tested in both halves; what the kernel declares int is tested in the low half.
+// Shape. The program is a binary search over call numbers, so that a call that is not in the table is decided by its
+// number alone after a few tests; the kernel finds that out when the filter is installed and never runs it for such
+// calls (kernel/seccomp.c, 5.11, seccomp_cache_prepare). Arguments are tested at the leaves. The instruction pointer is
+// tested last: calls from the window (runtime and host vdso) pass. Pointers are 64 bits wide and tested in both halves;
+// what the kernel declares int is tested in the low half.
 #include "runtime/filter.h"
 
 #include <linux/audit.h>
@@ -53,7 +54,8 @@ constexpr Entry kEntries[] = {
     {__NR_rt_sigreturn, kAlways, Test::Always},
     // Growth and moves of image pages (memory.cc).
     {__NR_mremap, kRestored, Test::Always},
-    // Advice that drops pages or that a file mapping refuses: DONTNEED 4, FREE 8, REMOVE 9, WIPEONFORK 18, DONTNEED_LOCKED 24,
+    // Advice that drops pages or that a file mapping refuses: DONTNEED 4, FREE 8, REMOVE 9, WIPEONFORK 18,
+    // DONTNEED_LOCKED 24,
     // GUARD_INSTALL 102 (memory.cc, needs_care).
     {__NR_madvise, kRestored, Test::OneOf, 2, 0, {4, 8, 9, 18, 24, 102, -1}},
     // The child of a fork starts with marks of its own (state.h). Threads and vfork pass.
@@ -162,9 +164,15 @@ class Writer {
 
   void write_leaf(const Entry& entry) {
     switch (entry.test) {
-      case Test::Always: trap(); return;
-      case Test::Refuse: refuse(); return;
-      case Test::Nonzero: trap_if_nonzero(entry.argument); return;
+      case Test::Always:
+        trap();
+        return;
+      case Test::Refuse:
+        refuse();
+        return;
+      case Test::Nonzero:
+        trap_if_nonzero(entry.argument);
+        return;
       case Test::BitSet:
         load(low_half(entry.argument));
         jump(BPF_JSET, entry.value, 1, 0);
@@ -241,7 +249,8 @@ i64 install_filter(FilterKind kind) {
   sock_fprog program = writer.program();
   i64 result = raw_syscall(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (result < 0) return result;
-  // SPEC_ALLOW (4.17): the filter is no sandbox, so kernels before 5.16 need not slow the program down with speculation barriers.
+  // SPEC_ALLOW (4.17): the filter is no sandbox, so kernels before 5.16 need not slow the program down with speculation
+  // barriers.
   result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
   if (result == -EINVAL) result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
   if (result == 0) g_private.restored_filter = kind == FilterKind::Restored;

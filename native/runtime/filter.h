@@ -10,7 +10,8 @@ enum class FilterKind {
   Restored,  // also clock calls and memory advice
 };
 
-// The low 16 bits of a trap's SECCOMP_RET_DATA, found in si_errno: tells our traps from those of a filter the program installed.
+// The low 16 bits of a trap's SECCOMP_RET_DATA, found in si_errno: tells our traps from those of a filter the program
+// installed.
 inline constexpr u32 kTrapData = 0x57a5;
 
 // Sets no_new_privs and installs the filter for the calling thread. Single-threaded use. 0 or -errno.

@@ -1,7 +1,8 @@
-// Starting a program: install the filter and execute it through the runtime (first launch), or be its loader (every exec after that).
+// Starting a program: install the filter and execute it through the runtime (first launch), or be its loader (every
+// exec after that).
 //
-// The loader's order: SIGSYS handler -> vdso into the window -> program -> its interpreter -> stack and auxiliary vector as the kernel
-// would have left them -> break, command line and name for /proc -> close what is ours -> jump.
+// The loader's order: SIGSYS handler -> vdso into the window -> program -> its interpreter -> stack and auxiliary
+// vector as the kernel would have left them -> break, command line and name for /proc -> close what is ours -> jump.
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -27,10 +28,11 @@ namespace {
 
 using wire::Step;
 
-constexpr u64 kProgramBase = 0x5555'5555'4000;  // where the kernel begins with position-independent programs (ELF_ET_DYN_BASE)
-constexpr u64 kNoRandomization = 0x0040000;     // ADDR_NO_RANDOMIZE
+constexpr u64 kProgramBase =
+    0x5555'5555'4000;  // where the kernel begins with position-independent programs (ELF_ET_DYN_BASE)
+constexpr u64 kNoRandomization = 0x0040000;  // ADDR_NO_RANDOMIZE
 constexpr u64 kQueryPersonality = 0xffffffff;
-constexpr u64 kRandomNonblocking = 1;           // GRND_NONBLOCK
+constexpr u64 kRandomNonblocking = 1;  // GRND_NONBLOCK
 
 // What the kernel put on the stack.
 struct InitialStack {
@@ -41,7 +43,8 @@ struct InitialStack {
 };
 
 InitialStack read_stack(u64* stack) {
-  InitialStack initial{stack[0], reinterpret_cast<char**>(stack + 1), reinterpret_cast<char**>(stack + 1 + stack[0] + 1), nullptr};
+  InitialStack initial{stack[0], reinterpret_cast<char**>(stack + 1),
+                       reinterpret_cast<char**>(stack + 1 + stack[0] + 1), nullptr};
   char** end = initial.environment;
   while (*end != nullptr) end++;
   initial.auxiliary = reinterpret_cast<u64*>(end + 1);
@@ -80,7 +83,8 @@ void load_interpreter(const char* path, LoadedFile* loaded) {
 }
 
 void load_program(const char* path, const Marker& marker, Program* program) {
-  i64 fd = marker.program_fd >= 0 ? marker.program_fd : raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+  i64 fd =
+      marker.program_fd >= 0 ? marker.program_fd : raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) report_fail(Step::OpenProgram, fd, 0, 0, path);
   copy_string(g_state.exe_path, sizeof g_state.exe_path, path);
   record_exe_path(static_cast<i32>(fd));
@@ -111,14 +115,29 @@ void write_auxiliary(u64* entry, const Program& program, const char* name) {
   const LoadedFile& file = program.file;
   for (; entry[0] != AT_NULL; entry += 2) {
     switch (entry[0]) {
-      case AT_PHDR: entry[1] = file.headers; break;
-      case AT_PHENT: entry[1] = sizeof(Elf64_Phdr); break;
-      case AT_PHNUM: entry[1] = file.header_count; break;
-      case AT_BASE: entry[1] = program.has_interpreter ? program.interpreter.bias : 0; break;
-      case AT_ENTRY: entry[1] = file.entry; break;
-      case AT_EXECFN: entry[1] = reinterpret_cast<u64>(name); break;
-      case AT_SYSINFO_EHDR: entry[1] = wire::kOwnVdsoAddress; break;
-      default: break;
+      case AT_PHDR:
+        entry[1] = file.headers;
+        break;
+      case AT_PHENT:
+        entry[1] = sizeof(Elf64_Phdr);
+        break;
+      case AT_PHNUM:
+        entry[1] = file.header_count;
+        break;
+      case AT_BASE:
+        entry[1] = program.has_interpreter ? program.interpreter.bias : 0;
+        break;
+      case AT_ENTRY:
+        entry[1] = file.entry;
+        break;
+      case AT_EXECFN:
+        entry[1] = reinterpret_cast<u64>(name);
+        break;
+      case AT_SYSINFO_EHDR:
+        entry[1] = wire::kOwnVdsoAddress;
+        break;
+      default:
+        break;
     }
   }
 }
@@ -127,8 +146,8 @@ u64 end_of_strings(char** last_of, u64 start) {
   return last_of == nullptr ? start : reinterpret_cast<u64>(*last_of) + string_length(*last_of) + 1;
 }
 
-// Break, command line, environment and auxiliary vector as /proc and brk(2) know them. Needs CONFIG_CHECKPOINT_RESTORE; without it the
-// program runs all the same, with its heap in mmap and our two entries in its command line.
+// Break, command line, environment and auxiliary vector as /proc and brk(2) know them. Needs CONFIG_CHECKPOINT_RESTORE;
+// without it the program runs all the same, with its heap in mmap and our two entries in its command line.
 void set_memory_map(const InitialStack& initial, u64* stack, const Program& program) {
   const LoadedFile& file = program.file;
   prctl_mm_map map{};
@@ -137,7 +156,7 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
   map.start_data = file.start_data;
   map.end_data = file.end_data;
   u64 break_start = (file.break_start + wire::kPageBytes - 1) & ~(wire::kPageBytes - 1);
-  break_start += ((program.randomness >> 32) & 0x1fff) << 12;             // up to 32 MiB
+  break_start += ((program.randomness >> 32) & 0x1fff) << 12;                      // up to 32 MiB
   if (break_start <= map.end_data) break_start = map.end_data + wire::kPageBytes;  // demanded before 5.10
   map.start_brk = map.brk = break_start;
   map.start_stack = reinterpret_cast<u64>(stack);
@@ -168,12 +187,13 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
   const char* name = marker.name_index != 0 ? initial.arguments[1 + marker.name_index] : path;
   write_auxiliary(initial.auxiliary, program, name);
   // An fd has no name of its own: the file's, as since 6.14.
-  raw_syscall(__NR_prctl, PR_SET_NAME, base_name(marker.program_fd >= 0 && marker.name_index == 0 ? g_state.exe_path : name));
+  raw_syscall(__NR_prctl, PR_SET_NAME,
+              base_name(marker.program_fd >= 0 && marker.name_index == 0 ? g_state.exe_path : name));
   u64* program_stack = stack + 2;  // without marker and path; still aligned to 16
   program_stack[0] = initial.count - 2;
   set_memory_map(initial, program_stack, program);
-  // The process that takes a checkpoint is no ancestor of this one, which Yama (kernel.yama.ptrace_scope 1) would forbid. EINVAL
-  // without Yama.
+  // The process that takes a checkpoint is no ancestor of this one, which Yama (kernel.yama.ptrace_scope 1) would
+  // forbid. EINVAL without Yama.
   raw_syscall(__NR_prctl, PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
   report_done(marker);
   stasis_enter_program(program.has_interpreter ? program.interpreter.entry : program.file.entry, program_stack);

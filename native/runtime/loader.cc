@@ -1,4 +1,5 @@
-// Mapping an ELF file (see loader.h). One reservation covers the whole file, segments are mapped over it, holes are given back.
+// Mapping an ELF file (see loader.h). One reservation covers the whole file, segments are mapped over it, holes are
+// given back.
 #include "runtime/loader.h"
 
 #include <linux/mman.h>
@@ -45,8 +46,9 @@ i64 measure(void* context, const Elf64_Phdr& segment) {
 }
 
 i64 reserve_at(u64 address, u64 bytes) {
-  i64 result = raw_syscall(__NR_mmap, address, bytes, PROT_NONE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+  i64 result =
+      raw_syscall(__NR_mmap, address, bytes, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0), -1, 0);
   // Before 4.17 the flag is a hint only.
   if (!is_error(result) && address != 0 && static_cast<u64>(result) != address) {
     raw_syscall(__NR_munmap, result, bytes);
@@ -98,7 +100,8 @@ i64 map_zeros(const Elf64_Phdr& segment, u64 start, u64 file_pages_end) {
     memset(reinterpret_cast<void*>(file_end), 0, file_pages_end - file_end);
   }
   if (end <= file_pages_end) return 0;
-  return raw_syscall(__NR_mmap, file_pages_end, end - file_pages_end, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  return raw_syscall(__NR_mmap, file_pages_end, end - file_pages_end, protection,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 i64 map_segment(void* context, const Elf64_Phdr& segment) {
@@ -113,8 +116,8 @@ i64 map_segment(void* context, const Elf64_Phdr& segment) {
   }
   if (segment.p_filesz > 0) {
     file_pages_end = page_ceiling(start + segment.p_filesz);
-    i64 result = raw_syscall(__NR_mmap, page, start + segment.p_filesz - page, protection_of(segment), MAP_PRIVATE | MAP_FIXED,
-                             loading->fd, page_floor(segment.p_offset));
+    i64 result = raw_syscall(__NR_mmap, page, start + segment.p_filesz - page, protection_of(segment),
+                             MAP_PRIVATE | MAP_FIXED, loading->fd, page_floor(segment.p_offset));
     if (is_error(result)) return result;
   }
   i64 result = map_zeros(segment, start, file_pages_end);

@@ -14,8 +14,8 @@ namespace stasis::runtime {
 
 namespace {
 
-// Keeps the whole window from the program's own mappings: what is not in use yet is reserved without access. Later users map over it
-// with MAP_FIXED.
+// Keeps the whole window from the program's own mappings: what is not in use yet is reserved without access. Later
+// users map over it with MAP_FIXED.
 void reserve_window() {
   u64 begin = reinterpret_cast<u64>(stasis_image_end);
   raw_syscall(__NR_mmap, begin, wire::kWindowEnd - begin, PROT_NONE,

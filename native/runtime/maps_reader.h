@@ -1,4 +1,5 @@
-// The lines of /proc/self/maps, in order, with the start of their names. For questions about one address see mapping_query.h.
+// The lines of /proc/self/maps, in order, with the start of their names. For questions about one address see
+// mapping_query.h.
 #pragma once
 
 #include "wire/types.h"

@@ -30,10 +30,17 @@ i64 trapped_sigprocmask(Trap& trap) {
     if (read_program(&set, trap.arguments[1], sizeof set) < 0) return -EFAULT;
     set &= ~(kSignalSysBit | kUnblockable);
     switch (static_cast<i32>(trap.arguments[0])) {
-      case SIG_BLOCK: trap.context->signal_mask = before | set; break;
-      case SIG_UNBLOCK: trap.context->signal_mask = before & ~set; break;
-      case SIG_SETMASK: trap.context->signal_mask = set; break;
-      default: return -EINVAL;
+      case SIG_BLOCK:
+        trap.context->signal_mask = before | set;
+        break;
+      case SIG_UNBLOCK:
+        trap.context->signal_mask = before & ~set;
+        break;
+      case SIG_SETMASK:
+        trap.context->signal_mask = set;
+        break;
+      default:
+        return -EINVAL;
     }
   }
   if (trap.arguments[2] == 0) return 0;
@@ -43,7 +50,7 @@ i64 trapped_sigprocmask(Trap& trap) {
 i64 trapped_masked_call(Trap& trap) {
   u64 mask;
   MaskArgument argument;
-  u64* pointer;    // to the program's mask; replaced by ours
+  u64* pointer;  // to the program's mask; replaced by ours
   u64 mask_bytes;
   switch (trap.number) {
     case __NR_rt_sigsuspend:

@@ -1,5 +1,6 @@
-// The functions behind the entry points of the own vdso (vdso_page.S): the host's, plus the clock offsets. They run on the program's stack
-// in the program's thread, as often as a program asks for the time: no locks, and no system calls but those of the host's vdso.
+// The functions behind the entry points of the own vdso (vdso_page.S): the host's, plus the clock offsets. They run on
+// the program's stack in the program's thread, as often as a program asks for the time: no locks, and no system calls
+// but those of the host's vdso.
 #include "runtime/clock.h"
 #include "runtime/syscall.h"
 #include "runtime/vdso.h"
@@ -11,9 +12,8 @@ HostVdso g_host_vdso;
 extern "C" {
 
 i32 stasis_vdso_clock_gettime(i32 clock_id, Timespec* time) {
-  i32 result = g_host_vdso.clock_gettime != nullptr
-                   ? g_host_vdso.clock_gettime(clock_id, time)
-                   : static_cast<i32>(raw_syscall(__NR_clock_gettime, clock_id, time));
+  i32 result = g_host_vdso.clock_gettime != nullptr ? g_host_vdso.clock_gettime(clock_id, time)
+                                                    : static_cast<i32>(raw_syscall(__NR_clock_gettime, clock_id, time));
   i64 offset = clock_offset(static_cast<u32>(clock_id));
   if (offset != 0 && result == 0) *time = add_to_time(*time, offset);
   return result;

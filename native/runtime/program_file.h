@@ -1,5 +1,5 @@
-// Looking at a program's file before it is executed: permission, `#!`, ELF headers; with the errors and in the order of the kernel
-// (fs/exec.c, fs/binfmt_script.c, fs/binfmt_elf.c).
+// Looking at a program's file before it is executed: permission, `#!`, ELF headers; with the errors and in the order of
+// the kernel (fs/exec.c, fs/binfmt_script.c, fs/binfmt_elf.c).
 #pragma once
 
 #include <linux/elf.h>
@@ -40,8 +40,8 @@ i64 read_interpreter(i32 fd, const Elf64_Ehdr& header, char* path, u64 capacity)
 // True if the ELF file at `path` is a runtime: linked into the window.
 bool is_runtime(const char* path);
 
-// Everything that can be told of an ELF program before it replaces the caller, its PT_INTERP included; `interpreter` is scratch memory
-// of PATH_MAX bytes. 0 or why exec would fail.
+// Everything that can be told of an ELF program before it replaces the caller, its PT_INTERP included; `interpreter` is
+// scratch memory of PATH_MAX bytes. 0 or why exec would fail.
 i64 check_elf(i32 fd, char* interpreter);
 
 }  // namespace stasis::runtime

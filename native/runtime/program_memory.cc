@@ -23,7 +23,8 @@ i64 copy_piece(i64 call, u64 own, u64 program, u64 bytes) {
     if (result != -ENOSYS && result != -EPERM) return result;
     __atomic_store_n(&g_private.no_process_vm, 1, __ATOMIC_RELAXED);
   }
-  // An outer sandbox forbids the call (Docker's profile before kernel 4.8 did): a bad pointer is then a fault, as in a library.
+  // An outer sandbox forbids the call (Docker's profile before kernel 4.8 did): a bad pointer is then a fault, as in a
+  // library.
   u64 to = call == __NR_process_vm_readv ? own : program;
   u64 from = call == __NR_process_vm_readv ? program : own;
   memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes);

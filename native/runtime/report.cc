@@ -18,17 +18,28 @@ constexpr i32 kFailureStatus = 126;
 // Words for the steps of a launch; a restore always has a report page, and the host has the words for its steps.
 const char* words_of(wire::Step step) {
   switch (step) {
-    case wire::Step::ParseMarker: return "this file is started by `stasis run`, not by hand";
-    case wire::Step::InstallFilter: return "installing the seccomp filter";
-    case wire::Step::InstallHandler: return "installing the signal handler";
-    case wire::Step::OpenProgram: return "opening the program";
-    case wire::Step::LoadProgram: return "loading the program";
-    case wire::Step::OpenInterpreter: return "opening the program's loader";
-    case wire::Step::LoadInterpreter: return "loading the program's loader";
-    case wire::Step::ExecProgram: return "executing the program";
-    case wire::Step::MoveVdso: return "moving the vdso";
-    case wire::Step::MapPlan: return "mapping the restore plan";
-    default: return "rebuilding the process";
+    case wire::Step::ParseMarker:
+      return "this file is started by `stasis run`, not by hand";
+    case wire::Step::InstallFilter:
+      return "installing the seccomp filter";
+    case wire::Step::InstallHandler:
+      return "installing the signal handler";
+    case wire::Step::OpenProgram:
+      return "opening the program";
+    case wire::Step::LoadProgram:
+      return "loading the program";
+    case wire::Step::OpenInterpreter:
+      return "opening the program's loader";
+    case wire::Step::LoadInterpreter:
+      return "loading the program's loader";
+    case wire::Step::ExecProgram:
+      return "executing the program";
+    case wire::Step::MoveVdso:
+      return "moving the vdso";
+    case wire::Step::MapPlan:
+      return "mapping the restore plan";
+    default:
+      return "rebuilding the process";
   }
 }
 
@@ -58,7 +69,8 @@ void map_report(const Marker& marker) {
 
 void move_report(u64 address) {
   if (g_report == nullptr) return;
-  i64 moved = raw_syscall(__NR_mremap, g_report, wire::kPageBytes, wire::kPageBytes, MREMAP_MAYMOVE | MREMAP_FIXED, address);
+  i64 moved =
+      raw_syscall(__NR_mremap, g_report, wire::kPageBytes, wire::kPageBytes, MREMAP_MAYMOVE | MREMAP_FIXED, address);
   if (is_error(moved)) report_fail(wire::Step::MapPlan, moved, address, wire::kPageBytes, nullptr);
   g_report = reinterpret_cast<wire::Report*>(address);
 }

@@ -1,4 +1,5 @@
-// Failures inside the runtime: the shared report page of a launch or restore that a keeper watches, else one line on stderr.
+// Failures inside the runtime: the shared report page of a launch or restore that a keeper watches, else one line on
+// stderr.
 #pragma once
 
 #include "runtime/marker.h"

@@ -27,7 +27,8 @@ Scratch* acquire_scratch() {
   u32 self = thread_id();
   for (u32 i = 0; i < kScratchSlots; i++) {
     u32 none = 0;
-    if (!__atomic_compare_exchange_n(&g_process.scratch_owner[i], &none, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+    if (!__atomic_compare_exchange_n(&g_process.scratch_owner[i], &none, self, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED)) {
       continue;
     }
     Scratch* scratch = &g_scratch[i];

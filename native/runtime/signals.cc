@@ -1,8 +1,8 @@
 // Actions of signals and the way into a program's handler (see signals.h, arch/x86_64/thunks.S).
 //
-// Each distinct handler has one thunk for the life of the process; the kernel holds the thunk with the program's own flags, mask and
-// restorer. So the kernel stays the authority on actions, which keeps SA_RESETHAND, exec and vfork children right, and g_state.actions
-// follows for the checkpoint.
+// Each distinct handler has one thunk for the life of the process; the kernel holds the thunk with the program's own
+// flags, mask and restorer. So the kernel stays the authority on actions, which keeps SA_RESETHAND, exec and vfork
+// children right, and g_state.actions follows for the checkpoint.
 #include "runtime/signals.h"
 
 #include <asm/signal.h>
@@ -37,12 +37,13 @@ u64 stasis_handler_mask = kHandlerMask;  // read by blocking.S
 
 namespace {
 
-// The thunk of `handler`. If all are taken, the handler itself: it then runs above a runtime frame when it interrupts a blocking call.
+// The thunk of `handler`. If all are taken, the handler itself: it then runs above a runtime frame when it interrupts a
+// blocking call.
 u64 thunk_of(u64 handler) {
   for (u32 i = 0; i < kThunkCount; i++) {
     u64 present = __atomic_load_n(&stasis_thunk_handlers[i], __ATOMIC_ACQUIRE);
-    if (present == 0 && __atomic_compare_exchange_n(&stasis_thunk_handlers[i], &present, handler, false, __ATOMIC_ACQ_REL,
-                                                    __ATOMIC_ACQUIRE)) {
+    if (present == 0 && __atomic_compare_exchange_n(&stasis_thunk_handlers[i], &present, handler, false,
+                                                    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       present = handler;
     }
     if (present == handler) return reinterpret_cast<u64>(stasis_thunks) + i * kThunkBytes;
@@ -57,7 +58,8 @@ u64 handler_of(u64 thunk) {
 
 // A thread that changes an action has its signals blocked and does two system calls at most, so the wait is short.
 void lock_action(u32 signal) {
-  while (__atomic_exchange_n(&g_process.action_locks[signal - 1], 1, __ATOMIC_ACQUIRE) != 0) raw_syscall(__NR_sched_yield);
+  while (__atomic_exchange_n(&g_process.action_locks[signal - 1], 1, __ATOMIC_ACQUIRE) != 0)
+    raw_syscall(__NR_sched_yield);
 }
 
 void unlock_action(u32 signal) { __atomic_store_n(&g_process.action_locks[signal - 1], 0, __ATOMIC_RELEASE); }
@@ -179,8 +181,8 @@ extern "C" u64 stasis_prepare_handler(u32 signal, arch::KernelUcontext* context,
     return frame_address;
   }
   const auto* program = reinterpret_cast<const arch::KernelUcontext*>(context->context.rbx);
-  // The SIGSYS frame went to the alternate stack and this one followed it there. A handler without SA_ONSTACK expects the program's
-  // own stack, which may be much larger.
+  // The SIGSYS frame went to the alternate stack and this one followed it there. A handler without SA_ONSTACK expects
+  // the program's own stack, which may be much larger.
   bool strayed = (flags & kOnStack) == 0 && on_stack(program->stack, frame_address) &&
                  !on_stack(program->stack, program->context.rsp);
   roll_back(context, program);

@@ -1,4 +1,5 @@
-// The SIGSYS handler: emulates calls that the filter trapped, and passes every other SIGSYS on to the program's own action.
+// The SIGSYS handler: emulates calls that the filter trapped, and passes every other SIGSYS on to the program's own
+// action.
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 
@@ -11,7 +12,8 @@
 extern "C" {
 extern const char stasis_sigsys[], stasis_restorer[];
 extern const char stasis_parasite_entry[];
-stasis::u64 stasis_prepare_handler(stasis::u32 signal, stasis::arch::KernelUcontext* context, stasis::u64 frame_address);
+stasis::u64 stasis_prepare_handler(stasis::u32 signal, stasis::arch::KernelUcontext* context,
+                                   stasis::u64 frame_address);
 }
 
 namespace stasis::runtime {
@@ -37,7 +39,8 @@ struct SigsysFrame {
   arch::KernelUcontext context;
 };
 
-// The program's action for a SIGSYS from kill(2), a filter of its own or syscall user dispatch. Returns the handler to enter, or 0.
+// The program's action for a SIGSYS from kill(2), a filter of its own or syscall user dispatch. Returns the handler to
+// enter, or 0.
 u64 foreign_signal(arch::KernelUcontext* context, u64* frame) {
   wire::KernelSigaction action = g_state.actions[kSignalSys - 1];
   if (action.handler == kHandlerIgnore) return 0;

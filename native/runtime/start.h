@@ -1,4 +1,5 @@
-// What the entry point dispatches to (main.cc). Both get the stack as the kernel laid it out: argc, argv, environment, auxiliary vector.
+// What the entry point dispatches to (main.cc). Both get the stack as the kernel laid it out: argc, argv, environment,
+// auxiliary vector.
 #pragma once
 
 #include "runtime/marker.h"
@@ -9,8 +10,8 @@ namespace stasis::runtime {
 // launch.cc: install the filter and exec once more (marker.first_launch), or load the program and jump into it.
 [[noreturn]] void launch_process(u64* initial_stack, const Marker& marker);
 
-// restore.cc: rebuild a process from the plan in marker.plan_fd. The report page is mapped, the process page started, g_state's
-// runtime_path set.
+// restore.cc: rebuild a process from the plan in marker.plan_fd. The report page is mapped, the process page started,
+// g_state's runtime_path set.
 [[noreturn]] void restore_process(u64* initial_stack, const Marker& marker);
 
 // The value of `type` in the auxiliary vector behind the environment, 0 if absent.

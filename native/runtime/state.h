@@ -1,11 +1,12 @@
 // What the runtime of one process knows. Three places with different fates at fork(2):
 //   g_state      the part that a checkpoint reads (wire/descriptor.h); copied by fork, shared with a vfork child
 //   g_private    the rest of it, likewise
-//   g_process    marks of who owns what; started afresh in a forked child, which is why fork and clone without CLONE_VM are trapped
+//   g_process    marks of who owns what; started afresh in a forked child, which is why fork and clone without CLONE_VM
+//   are trapped
 //
-// A vfork child shares all memory with its parent, but has its own pid and its own table of signal actions in the kernel. Rule: such a
-// child never writes g_state (owns_memory() tells), takes no lock, and what it marks in g_process the kernel clears when it execs or
-// ends (scratch.cc).
+// A vfork child shares all memory with its parent, but has its own pid and its own table of signal actions in the
+// kernel. Rule: such a child never writes g_state (owns_memory() tells), takes no lock, and what it marks in g_process
+// the kernel clears when it execs or ends (scratch.cc).
 #pragma once
 
 #include "wire/descriptor.h"
@@ -18,7 +19,8 @@ namespace stasis::runtime {
 extern wire::RuntimeState g_state;
 
 struct PrivateState {
-  u32 restored_filter;  // 1: the filter traps clock calls and memory advice too (this process or an ancestor was restored)
+  u32 restored_filter;  // 1: the filter traps clock calls and memory advice too (this process or an ancestor was
+                        // restored)
   u32 no_process_vm;    // 1: process_vm_readv is refused here (an outer sandbox), so program memory is read directly
 };
 extern PrivateState g_private;

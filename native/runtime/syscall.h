@@ -1,5 +1,6 @@
-// System calls of freestanding code: raw_syscall(number, arguments...) with integers and pointers mixed, missing arguments zero.
-// Results are the kernel's own, -errno on failure. Constants come from the kernel's uapi headers, never from libc's.
+// System calls of freestanding code: raw_syscall(number, arguments...) with integers and pointers mixed, missing
+// arguments zero. Results are the kernel's own, -errno on failure. Constants come from the kernel's uapi headers, never
+// from libc's.
 #pragma once
 
 #include <asm/unistd.h>

@@ -1,4 +1,5 @@
-// Strings, numbers and memory without a library. Also defines memcpy, memset, memmove and memcmp (text.cc), which the compiler calls.
+// Strings, numbers and memory without a library. Also defines memcpy, memset, memmove and memcmp (text.cc), which the
+// compiler calls.
 #pragma once
 
 #include "wire/types.h"

@@ -1,7 +1,8 @@
 // Moving the kernel's vdso into the window and finding its functions (see vdso.h).
 //
-// The vdso's text reaches its data pages by distance, so all mappings move by the same amount. Layouts met: [vvar][vdso] up to 6.12,
-// [vvar][vvar_vclock][vdso] since 6.13. Each is a special mapping, which the kernel moves only as a whole (arch/x86/entry/vdso/vma.c).
+// The vdso's text reaches its data pages by distance, so all mappings move by the same amount. Layouts met:
+// [vvar][vdso] up to 6.12, [vvar][vvar_vclock][vdso] since 6.13. Each is a special mapping, which the kernel moves only
+// as a whole (arch/x86/entry/vdso/vma.c).
 #include "runtime/vdso.h"
 
 #include <linux/elf.h>
@@ -33,7 +34,8 @@ Parts find_parts() {
   MapsReader reader;
   MapsLine line;
   while (parts.count < kMaxParts && reader.next(&line)) {
-    if (starts_with(line.name, "[vvar") || string_equal(line.name, "[vdso]")) parts.all[parts.count++] = {line.begin, line.end};
+    if (starts_with(line.name, "[vvar") || string_equal(line.name, "[vdso]"))
+      parts.all[parts.count++] = {line.begin, line.end};
   }
   return parts;
 }
@@ -43,8 +45,9 @@ i64 move_part(u64 start, u64 bytes, u64 target) {
   return is_error(result) ? result : 0;
 }
 
-// Where /proc cannot be read: the vdso's length follows from its headers, and a data mapping of the wrong length is refused by the
-// kernel, so lengths can be tried. The vdso goes to the middle of its part of the window, its data below it.
+// Where /proc cannot be read: the vdso's length follows from its headers, and a data mapping of the wrong length is
+// refused by the kernel, so lengths can be tried. The vdso goes to the middle of its part of the window, its data below
+// it.
 i64 move_by_trial(u64 vdso, u64* moved_vdso) {
   const auto* header = reinterpret_cast<const Elf64_Ehdr*>(vdso);
   u64 bytes = header->e_shoff + static_cast<u64>(header->e_shnum) * header->e_shentsize;

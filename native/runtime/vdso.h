@@ -1,5 +1,5 @@
-// Two vdsos: the kernel's, moved into the runtime's window, and the runtime's own page at kOwnVdsoAddress (vdso_page.S), which is the one
-// programs see. Its functions (own_vdso.cc) call the host's and add the clock offsets.
+// Two vdsos: the kernel's, moved into the runtime's window, and the runtime's own page at kOwnVdsoAddress
+// (vdso_page.S), which is the one programs see. Its functions (own_vdso.cc) call the host's and add the clock offsets.
 #pragma once
 
 #include "runtime/clock.h"
@@ -17,10 +17,10 @@ struct HostVdso {
 };
 extern HostVdso g_host_vdso;
 
-// Moves the kernel's [vvar], [vvar_vclock] and [vdso] mappings to kHostVdsoHome, each as a whole and at the same distances, and
-// resolves the functions the own vdso calls. `sysinfo_ehdr` is the kernel's AT_SYSINFO_EHDR; 0 (no vdso) makes the functions use
-// system calls. 0, or -errno when the mappings could not be moved; where the kernel seals them (-EPERM) they stay in use where they
-// are, and after any other failure the functions use system calls.
+// Moves the kernel's [vvar], [vvar_vclock] and [vdso] mappings to kHostVdsoHome, each as a whole and at the same
+// distances, and resolves the functions the own vdso calls. `sysinfo_ehdr` is the kernel's AT_SYSINFO_EHDR; 0 (no vdso)
+// makes the functions use system calls. 0, or -errno when the mappings could not be moved; where the kernel seals them
+// (-EPERM) they stay in use where they are, and after any other failure the functions use system calls.
 i64 move_host_vdso(u64 sysinfo_ehdr);
 
 }  // namespace stasis::runtime

@@ -1,5 +1,5 @@
-// The vdso that the auxiliary vector names is a proper one: symbols by hash table and version, and clocks that agree with system calls.
-// build: static musl
+// The vdso that the auxiliary vector names is a proper one: symbols by hash table and version, and clocks that agree
+// with system calls. build: static musl
 #include <elf.h>
 #include <sys/auxv.h>
 #include <sys/time.h>
@@ -33,7 +33,8 @@ static void* symbol(const char* name) {
   CHECK(symbols && names && versions);
   if (!hash) return NULL;
   for (uint32_t i = 1; i < hash[1]; i++)
-    if (symbols[i].st_shndx && strcmp(names + symbols[i].st_name, name) == 0) return (void*)(bias + symbols[i].st_value);
+    if (symbols[i].st_shndx && strcmp(names + symbols[i].st_name, name) == 0)
+      return (void*)(bias + symbols[i].st_value);
   return NULL;
 }
 
@@ -43,11 +44,12 @@ int main(void) {
   int (*clock)(clockid_t, struct timespec*) = (int (*)(clockid_t, struct timespec*))symbol("__vdso_clock_gettime");
   int (*day)(struct timeval*, void*) = (int (*)(struct timeval*, void*))symbol("__vdso_gettimeofday");
   int (*cpu)(unsigned*, unsigned*, void*) = (int (*)(unsigned*, unsigned*, void*))symbol("__vdso_getcpu");
-  time_t (*now)(time_t*) = (time_t(*)(time_t*))symbol("__vdso_time");
+  time_t (*now)(time_t*) = (time_t (*)(time_t*))symbol("__vdso_time");
   int (*resolution)(clockid_t, struct timespec*) = (int (*)(clockid_t, struct timespec*))symbol("__vdso_clock_getres");
   CHECK(clock && day && cpu && now && resolution);
-  static const clockid_t kClocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME,
-                                      CLOCK_PROCESS_CPUTIME_ID, CLOCK_TAI};
+  static const clockid_t kClocks[] = {
+      CLOCK_REALTIME,           CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME,
+      CLOCK_PROCESS_CPUTIME_ID, CLOCK_TAI};
   for (unsigned i = 0; i < sizeof kClocks / sizeof kClocks[0]; i++) {
     for (int round = 0; round < 100; round++) {
       struct timespec before, inside, after;
@@ -56,7 +58,8 @@ int main(void) {
       CHECK(syscall(SYS_clock_gettime, kClocks[i], &after) == 0);
       int64_t a = before.tv_sec * 1000000000L + before.tv_nsec, b = inside.tv_sec * 1000000000L + inside.tv_nsec,
               c = after.tv_sec * 1000000000L + after.tv_nsec;
-      int64_t slack = kClocks[i] == CLOCK_PROCESS_CPUTIME_ID ? 0 : 2000;  // the kernel's two readings may round differently
+      int64_t slack =
+          kClocks[i] == CLOCK_PROCESS_CPUTIME_ID ? 0 : 2000;  // the kernel's two readings may round differently
       CHECK(a <= b + slack && b <= c + slack);
     }
   }

@@ -1,5 +1,5 @@
-// Argument and environment vectors of every size arrive as they were: thousands of pointers, none, empty strings, no environment.
-// build: static musl
+// Argument and environment vectors of every size arrive as they were: thousands of pointers, none, empty strings, no
+// environment. build: static musl
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -69,7 +69,8 @@ int main(int count, char** words) {
   if (getrlimit(RLIMIT_STACK, &limit) == 0) limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_STACK, &limit);
   static const int kCounts[] = {2, 3, 31, 32, 33, 500, 5000, 8171, 8172, 8173, 20000, 60000};
-  for (unsigned i = 0; i < sizeof kCounts / sizeof kCounts[0]; i++) CHECK(run(kCounts[i], (int)i, 0) == 7 && run(kCounts[i], 3, 1) == 7);
+  for (unsigned i = 0; i < sizeof kCounts / sizeof kCounts[0]; i++)
+    CHECK(run(kCounts[i], (int)i, 0) == 7 && run(kCounts[i], 3, 1) == 7);
   CHECK(run(2, 10000, 0) == 7);
   for (int i = 0; i < 40; i++) CHECK(run(9000, 1, 1) == 7);
   // No vector at all gives one empty string since 5.18.

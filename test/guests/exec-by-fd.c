@@ -59,7 +59,8 @@ int main(int count, char** words) {
 
   struct stat status;
   int memory = memfd_create("program", MFD_CLOEXEC);
-  CHECK(memory >= 0 && fstat(file, &status) == 0 && sendfile(memory, file, NULL, (size_t)status.st_size) == status.st_size);
+  CHECK(memory >= 0 && fstat(file, &status) == 0 &&
+        sendfile(memory, file, NULL, (size_t)status.st_size) == status.st_size);
   CHECK(run(memory, "", AT_EMPTY_PATH) == 7);
 
   // A script reached by fd is read by its interpreter through /dev/fd, so it must stay open.

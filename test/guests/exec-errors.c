@@ -58,7 +58,8 @@ static void headers(void) {
   write_file("entries", &file, sizeof file, 0755);
   CHECK(refusal("entries") == ENOEXEC);
   file.header.e_phentsize = sizeof(Elf64_Phdr);
-  file.segment[0] = (Elf64_Phdr){.p_type = PT_INTERP, .p_offset = offsetof(__typeof__(file), interpreter), .p_filesz = 20};
+  file.segment[0] =
+      (Elf64_Phdr){.p_type = PT_INTERP, .p_offset = offsetof(__typeof__(file), interpreter), .p_filesz = 20};
   strcpy(file.interpreter, "/nonexistent/loader");
   write_file("orphan", &file, sizeof file, 0755);
   CHECK(refusal("orphan") == ENOENT);
@@ -93,7 +94,8 @@ static void paths(void) {
 static void pointers(void) {
   char* page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(page != MAP_FAILED && munmap(page + 4096, 4096) == 0);
-  CHECK(raw(NULL, kWords, environ) == EFAULT && raw((void*)-1, kWords, environ) == EFAULT && raw((void*)(1L << 46), kWords, environ) == EFAULT);
+  CHECK(raw(NULL, kWords, environ) == EFAULT && raw((void*)-1, kWords, environ) == EFAULT &&
+        raw((void*)(1L << 46), kWords, environ) == EFAULT);
   CHECK(raw("/bin/true", (void*)8, environ) == EFAULT && raw("/bin/true", kWords, (void*)8) == EFAULT);
   char** words = (char**)(page + 4096 - 8);
   words[0] = "word";  // and no end before the hole
@@ -113,7 +115,8 @@ static void by_fd(void) {
   char path[512];
   int directory = open(guest_path(&path, ""), O_RDONLY | O_DIRECTORY);
   CHECK(directory >= 0 && at(directory, "missing", 0) == ENOENT && at(directory, "plain", 0) == EACCES);
-  CHECK(at(directory, "garbage", 0) == ENOEXEC && at(directory, "", 0) == ENOENT && at(directory, "", AT_EMPTY_PATH) == EACCES);
+  CHECK(at(directory, "garbage", 0) == ENOEXEC && at(directory, "", 0) == ENOENT &&
+        at(directory, "", AT_EMPTY_PATH) == EACCES);
   CHECK(at(-1, "garbage", 0) == EBADF && at(-1, "", AT_EMPTY_PATH) == EBADF);
   CHECK(at(directory, "garbage", 0x40000000) == EINVAL);
   CHECK(symlink("garbage", guest_path(&path, "link")) == 0);
@@ -133,6 +136,7 @@ int main(void) {
   paths();
   pointers();
   by_fd();
-  CHECK(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGUSR1) == 1 && sigismember(&now, SIGUSR2) == 0);
+  CHECK(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGUSR1) == 1 &&
+        sigismember(&now, SIGUSR2) == 0);
   return guest_pass();
 }

@@ -20,7 +20,8 @@ static void write_script(const char* name, const char* format, const char* argum
   write_file(name, text, (size_t)bytes, 0755);
 }
 
-// Runs a script of the guest's directory with arguments a and b; what the interpreter (this program) printed, or "errno N".
+// Runs a script of the guest's directory with arguments a and b; what the interpreter (this program) printed, or "errno
+// N".
 static const char* output(const char* name) {
   static char text[4096];
   char path[512];

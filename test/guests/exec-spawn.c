@@ -7,7 +7,10 @@
 
 extern char** environ;
 static volatile int handled;
-static void on_signal(int signal) { (void)signal; handled++; }
+static void on_signal(int signal) {
+  (void)signal;
+  handled++;
+}
 
 static int ended(pid_t child) {
   int status;

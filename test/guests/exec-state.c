@@ -1,5 +1,5 @@
-// What an exec keeps: pid, mask, ignored and pending signals, working directory, umask, fds without close-on-exec, nothing else.
-// build: static musl
+// What an exec keeps: pid, mask, ignored and pending signals, working directory, umask, fds without close-on-exec,
+// nothing else. build: static musl
 #include <sys/stat.h>
 
 #include "guest.h"
@@ -32,7 +32,8 @@ int main(int count, char** words) {
   // Inherited actions of the test's environment do not matter.
   for (int signal = 1; signal < 32; signal++)
     if (signal != SIGKILL && signal != SIGSTOP) sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-  CHECK(signal(SIGHUP, SIG_IGN) != SIG_ERR && signal(SIGQUIT, SIG_IGN) != SIG_ERR && signal(SIGINT, on_signal) != SIG_ERR);
+  CHECK(signal(SIGHUP, SIG_IGN) != SIG_ERR && signal(SIGQUIT, SIG_IGN) != SIG_ERR &&
+        signal(SIGINT, on_signal) != SIG_ERR);
   sigset_t block;
   sigemptyset(&block);
   sigaddset(&block, SIGUSR1);

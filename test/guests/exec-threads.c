@@ -1,5 +1,5 @@
-// Many threads spawn and fork at once, signals arriving all the time; then a thread that is not the first executes a program.
-// build: static musl
+// Many threads spawn and fork at once, signals arriving all the time; then a thread that is not the first executes a
+// program. build: static musl
 #include <pthread.h>
 #include <spawn.h>
 #include <sys/time.h>
@@ -11,7 +11,10 @@ extern char** environ;
 static char self[512];
 static volatile int ticks;
 
-static void on_tick(int signal) { (void)signal; ticks++; }
+static void on_tick(int signal) {
+  (void)signal;
+  ticks++;
+}
 
 static void* body(void* argument) {
   char* words[] = {"guest", "executed", NULL};

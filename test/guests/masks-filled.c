@@ -72,7 +72,8 @@ int main(void) {
   raise(SIGUSR1);
   CHECK(handled == 1);
   sigset_t now;
-  CHECK(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGUSR2) == 1 && sigismember(&now, SIGTERM) == 1);
+  CHECK(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGUSR2) == 1 &&
+        sigismember(&now, SIGTERM) == 1);
   use_calls();
   sigemptyset(&now);
   CHECK(sigprocmask(SIG_SETMASK, &now, NULL) == 0);

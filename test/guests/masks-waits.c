@@ -8,8 +8,14 @@
 #include "guest.h"
 
 static volatile int alarms, others;
-static void on_alarm(int signal) { (void)signal; alarms++; }
-static void on_other(int signal) { (void)signal; others++; }
+static void on_alarm(int signal) {
+  (void)signal;
+  alarms++;
+}
+static void on_other(int signal) {
+  (void)signal;
+  others++;
+}
 
 static void arm(int ms) {
   struct itimerval timer = {.it_value = {ms / 1000, (ms % 1000) * 1000}};
@@ -23,7 +29,8 @@ static int wait_in(int way, int ms, const sigset_t* mask, int fd) {
   fd_set reads;
   static int set = -1;
   switch (way) {
-    case 0: return ppoll(&watched, 1, timeout, mask);
+    case 0:
+      return ppoll(&watched, 1, timeout, mask);
     case 1:
       FD_ZERO(&reads);
       FD_SET(fd, &reads);
@@ -31,7 +38,8 @@ static int wait_in(int way, int ms, const sigset_t* mask, int fd) {
     case 2:
       if (set < 0) CHECK((set = epoll_create1(0)) >= 0 && epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0);
       return epoll_pwait(set, &event, 1, ms, mask);
-    default: return (int)syscall(441, set, &event, 1, timeout, mask, 8);  // epoll_pwait2
+    default:
+      return (int)syscall(441, set, &event, 1, timeout, mask, 8);  // epoll_pwait2
   }
 }
 
@@ -56,7 +64,8 @@ int main(void) {
     CHECK(wait_in(way, -1, &none, pipe_ends[0]) == -1 && errno == EINTR && alarms == 2);
     raise(SIGUSR1);  // SA_RESTART does not restart these
     CHECK(wait_in(way, -1, &none, pipe_ends[0]) == -1 && errno == EINTR && others == 1);
-    CHECK(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGALRM) == 1 && sigismember(&now, SIGTERM) == 1);
+    CHECK(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGALRM) == 1 &&
+          sigismember(&now, SIGTERM) == 1);
     // Ready, and a signal that stays pending.
     CHECK(write(pipe_ends[1], "x", 1) == 1 && raise(SIGUSR1) == 0);
     CHECK(wait_in(way, -1, &all, pipe_ends[0]) == 1 && others == 1);

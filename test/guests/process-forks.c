@@ -1,5 +1,5 @@
-// fork and clone in their forms: a new stack in the child, tids stored, children of children, of threads, with signals arriving.
-// build: static musl
+// fork and clone in their forms: a new stack in the child, tids stored, children of children, of threads, with signals
+// arriving. build: static musl
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -9,7 +9,10 @@
 #include "guest.h"
 
 static volatile int ticks;
-static void on_tick(int signal) { (void)signal; ticks++; }
+static void on_tick(int signal) {
+  (void)signal;
+  ticks++;
+}
 
 static int status_of(pid_t child) {
   int status;
@@ -53,7 +56,8 @@ int main(void) {
   struct sigaction now;
   CHECK(sigaction(SIGUSR1, NULL, &now) == 0 && now.sa_handler == SIG_DFL);
   pid_t parent_tid = 0, child_tid = 0;
-  pid_t child = (pid_t)syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, NULL, &parent_tid, &child_tid, 0);
+  pid_t child =
+      (pid_t)syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, NULL, &parent_tid, &child_tid, 0);
   if (child == 0) _exit(child_tid == getpid() ? 6 : 7);
   CHECK(status_of(child) == 6 && parent_tid == child && child_tid == 0);
   pthread_t threads[4];

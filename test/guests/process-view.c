@@ -27,8 +27,10 @@ static void links(const char* program) {
   const char* names[] = {"/proc/self/exe", "/proc/thread-self/exe", path};
   for (int i = 0; i < 3; i++) {
     memset(link, '#', sizeof link);
-    CHECK(readlink(names[i], link, sizeof link) == (ssize_t)length && memcmp(link, expected, length) == 0 && link[length] == '#');
-    CHECK(readlinkat(AT_FDCWD, names[i], link, 5) == 5 && readlinkat(-1, names[i], link, sizeof link) == (ssize_t)length);
+    CHECK(readlink(names[i], link, sizeof link) == (ssize_t)length && memcmp(link, expected, length) == 0 &&
+          link[length] == '#');
+    CHECK(readlinkat(AT_FDCWD, names[i], link, 5) == 5 &&
+          readlinkat(-1, names[i], link, sizeof link) == (ssize_t)length);
     CHECK(syscall(SYS_readlink, names[i], link, 0) == -1 && errno == EINVAL);
     CHECK(syscall(SYS_readlink, names[i], 8, 100) == -1 && errno == EFAULT);
   }

@@ -1,5 +1,5 @@
-// sigaction reports what was set, flags and mask included; SA_RESETHAND and SA_NODEFER work; a child's changes are its own.
-// build: static musl
+// sigaction reports what was set, flags and mask included; SA_RESETHAND and SA_NODEFER work; a child's changes are its
+// own. build: static musl
 #include <sys/wait.h>
 
 #include "guest.h"
@@ -38,8 +38,10 @@ int main(void) {
   sigaddset(&info.sa_mask, SIGTERM);
   sigaddset(&info.sa_mask, SIGSYS);
   CHECK(sigaction(SIGUSR2, &info, NULL) == 0 && sigaction(SIGUSR2, NULL, &old) == 0);
-  CHECK(old.sa_sigaction == on_info && (old.sa_flags & (SA_SIGINFO | SA_RESTART | SA_ONSTACK)) == (SA_SIGINFO | SA_RESTART | SA_ONSTACK));
-  CHECK(sigismember(&old.sa_mask, SIGTERM) == 1 && sigismember(&old.sa_mask, SIGSYS) == 1 && sigismember(&old.sa_mask, SIGHUP) == 0);
+  CHECK(old.sa_sigaction == on_info &&
+        (old.sa_flags & (SA_SIGINFO | SA_RESTART | SA_ONSTACK)) == (SA_SIGINFO | SA_RESTART | SA_ONSTACK));
+  CHECK(sigismember(&old.sa_mask, SIGTERM) == 1 && sigismember(&old.sa_mask, SIGSYS) == 1 &&
+        sigismember(&old.sa_mask, SIGHUP) == 0);
   CHECK(sigaction(SIGKILL, &info, NULL) == -1 && errno == EINVAL && sigaction(65, NULL, &old) == -1 && errno == EINVAL);
   CHECK(sigaction(SIGKILL, NULL, &old) == 0);
 

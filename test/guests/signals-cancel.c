@@ -21,15 +21,26 @@ static void* body(void* argument) {
   pthread_cleanup_push(clean, (void*)(intptr_t)(way + 1));
   for (;;) {
     switch (way) {
-      case 0: ppoll(NULL, 0, NULL, &none); break;
-      case 1: pselect(0, NULL, NULL, NULL, NULL, &none); break;
-      case 2: sigsuspend(&none); break;
-      case 3: epoll_pwait(epoll_create1(0), &event, 1, -1, &none); break;
+      case 0:
+        ppoll(NULL, 0, NULL, &none);
+        break;
+      case 1:
+        pselect(0, NULL, NULL, NULL, NULL, &none);
+        break;
+      case 2:
+        sigsuspend(&none);
+        break;
+      case 3:
+        epoll_pwait(epoll_create1(0), &event, 1, -1, &none);
+        break;
       case 4:
         if (read(ends[0], &byte, 1) == 1) break;
         break;
-      case 5: pause(); break;
-      default: guest_sleep_ms(100000);
+      case 5:
+        pause();
+        break;
+      default:
+        guest_sleep_ms(100000);
     }
   }
   pthread_cleanup_pop(0);

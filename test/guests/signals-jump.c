@@ -35,7 +35,8 @@ int main(void) {
       if (i % 3 == 2) sigprocmask(SIG_SETMASK, &none, NULL);
       CHECK(!"came back");
     }
-    CHECK(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGUSR1) == 1 && sigismember(&now, SIGALRM) == 1);
+    CHECK(sigprocmask(SIG_SETMASK, NULL, &now) == 0 && sigismember(&now, SIGUSR1) == 1 &&
+          sigismember(&now, SIGALRM) == 1);
   }
   // At moments nobody chose.
   for (volatile int i = 0; i < 200; i++) {

@@ -1,11 +1,14 @@
-// A signal during a blocking call: restarted with SA_RESTART, EINTR without, never in between; a stop and continue are not seen at all.
-// build: static musl
+// A signal during a blocking call: restarted with SA_RESTART, EINTR without, never in between; a stop and continue are
+// not seen at all. build: static musl
 #include <sys/wait.h>
 
 #include "guest.h"
 
 static volatile int handled;
-static void on_signal(int signal) { (void)signal; handled++; }
+static void on_signal(int signal) {
+  (void)signal;
+  handled++;
+}
 
 static void handle(int flags) {
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
