@@ -1,0 +1,204 @@
+// Mappings of a child process: what they are taken for, and which pages are stored.
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "checkpoint/memory.h"
+#include "checkpoint/pages.h"
+#include "os/file.h"
+#include "os/pidfd.h"
+#include "test/check.h"
+#include "wire/layout.h"
+
+namespace stasis::checkpoint {
+namespace {
+
+using wire::kPageBytes;
+constexpr std::uint64_t kBase = 0x1234'0000'0000;  // free in every process
+
+// A process with the given memory; what is not at kBase and above is left out of sight.
+class MemoryChild {
+ public:
+  explicit MemoryChild(void (*body)()) {
+    int ready[2];
+    if (::pipe2(ready, O_CLOEXEC) != 0) ::abort();
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      body();
+      ::close(ready[1]);
+      while (true) ::pause();
+    }
+    ::close(ready[1]);
+    char byte;
+    (void)!::read(ready[0], &byte, 1);
+    ::close(ready[0]);
+  }
+  MemoryChild(const MemoryChild&) = delete;
+  ~MemoryChild() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+};
+
+void* map(std::uint64_t page, std::uint64_t pages, int protection, int flags, int fd = -1) {
+  return ::mmap(reinterpret_cast<void*>(kBase + page * kPageBytes), pages * kPageBytes, protection,
+                flags | MAP_FIXED_NOREPLACE | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+}
+void touch(std::uint64_t page, char value = 1) { *reinterpret_cast<volatile char*>(kBase + page * kPageBytes) = value; }
+
+struct Planned {
+  std::vector<PlannedMapping> mappings;
+  std::vector<std::string> findings;
+  std::vector<std::uint8_t> pages;
+};
+
+Planned plan(const MemoryChild& child, std::vector<wire::PageFileIdentity> page_files = {}) {
+  static const Options options;
+  static const CancelToken none;
+  Planned result;
+  auto process = open_process(child.pid());
+  auto memory = ProcessMemory::open(child.pid());
+  auto lines = procfs::read_smaps(child.pid());
+  if (!CHECK(process.ok() && memory.ok() && lines.ok())) return result;
+  std::erase_if(lines.value(), [](const procfs::MapLine& line) { return line.start < kBase || line.start > kBase + (1 << 28); });
+  Subject subject{options, none, child.pid(), std::move(process).value(), Phase::Stopped, {}, std::move(page_files)};
+  MappedFileFacts files;
+  Findings findings;
+  auto mappings = plan_mappings(subject, lines.value(), files, findings);
+  if (!CHECK(mappings.ok())) return result;
+  result.mappings = std::move(mappings).value();
+  if (!findings.empty()) result.findings = std::move(findings).error(child.pid()).details;
+  char name[] = "/tmp/stasis-pages-XXXXXX";
+  if (!CHECK(::mkdtemp(name) != nullptr)) return result;
+  {
+    auto directory = open_directory(name, "test");
+    auto writer = image::PageFileWriter::create(directory.value().get(), 0);
+    if (CHECK(writer.ok()) && CHECK(store_pages(subject, memory.value(), result.mappings, writer.value()).ok())) {
+      result.pages.resize(writer.value().bytes());
+      const UniqueFd file(::open((std::string(name) + "/pages-0.raw").c_str(), O_RDONLY));
+      CHECK_EQUAL(read_at(file.get(), result.pages, 0, name).value(), result.pages.size());
+    }
+  }
+  (void)!::system((std::string("rm -r ") + name).c_str());
+  return result;
+}
+
+TEST(anonymous_pages_and_gaps) {
+  const MemoryChild child([] {
+    map(0, 100, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
+    ::madvise(reinterpret_cast<void*>(kBase), 100 * kPageBytes, MADV_DONTFORK);
+    for (const std::uint64_t page : {2, 3, 7, 40, 99}) touch(page, 'a' + page % 26);
+    (void)*reinterpret_cast<volatile char*>(kBase + 60 * kPageBytes);  // the zero page is not stored
+  });
+  const Planned planned = plan(child);
+  if (!CHECK_EQUAL(planned.mappings.size(), 1u)) return;
+  const image::Mapping& mapping = planned.mappings[0].record;
+  CHECK_EQUAL(mapping.advice, image::kAdviceDontFork);
+  CHECK_EQUAL(mapping.traits, image::kMappingNoReserve);
+  if (!CHECK_EQUAL(mapping.runs.size(), 3u)) return;
+  CHECK_EQUAL(mapping.runs[0].address, kBase + 2 * kPageBytes);
+  CHECK_EQUAL(mapping.runs[0].length, 6 * kPageBytes);  // 2, 3, a gap of 4 to 6, 7
+  CHECK_EQUAL(mapping.runs[1].length, kPageBytes);
+  if (!CHECK_EQUAL(planned.pages.size(), 8 * kPageBytes)) return;
+  CHECK_EQUAL(planned.pages[0], 'a' + 2);
+  CHECK(image::is_zero_page(&planned.pages[2 * kPageBytes]));
+  CHECK_EQUAL(planned.pages[5 * kPageBytes], 'a' + 7);
+  CHECK_EQUAL(planned.pages[mapping.runs[2].file_offset], 'a' + 99 % 26);
+}
+
+TEST(pages_that_may_not_be_read) {
+  const MemoryChild child([] {
+    map(0, 3, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    touch(1, 'z');
+    ::mprotect(reinterpret_cast<void*>(kBase), 3 * kPageBytes, PROT_NONE);
+  });
+  const Planned planned = plan(child);
+  if (!CHECK(planned.mappings.size() == 1 && planned.pages.size() == kPageBytes)) return;
+  CHECK_EQUAL(planned.mappings[0].record.protection, 0u);
+  CHECK_EQUAL(planned.pages[0], 'z');
+}
+
+TEST(file_pages_that_changed) {
+  const MemoryChild child([] {
+    const int fd = ::open("/proc/self/exe", O_RDONLY);
+    map(0, 8, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
+    (void)*reinterpret_cast<volatile char*>(kBase + kPageBytes);
+    touch(4, 'q');
+  });
+  const Planned planned = plan(child);
+  if (!CHECK_EQUAL(planned.mappings.size(), 1u)) return;
+  const image::Mapping& mapping = planned.mappings[0].record;
+  CHECK(mapping.source == image::MappingSource::File);
+  CHECK(!mapping.path.empty() && mapping.file_bytes > 0 && mapping.file_modified_ns > 0);
+  if (!CHECK(mapping.runs.size() == 1 && planned.pages.size() == kPageBytes)) return;
+  CHECK_EQUAL(mapping.runs[0].address, kBase + 4 * kPageBytes);
+  CHECK_EQUAL(planned.pages[0], 'q');
+}
+
+TEST(shared_memory_of_one_process) {
+  const MemoryChild child([] {
+    map(0, 20, PROT_READ | PROT_WRITE, MAP_SHARED);
+    touch(5, 's');
+    ::madvise(reinterpret_cast<void*>(kBase), 20 * kPageBytes, MADV_DONTNEED);  // out of the page tables, not out of the object
+  });
+  const Planned planned = plan(child);
+  if (!CHECK(planned.mappings.size() == 1 && planned.pages.size() == kPageBytes)) return;
+  CHECK(planned.mappings[0].record.shared);
+  CHECK(planned.mappings[0].record.source == image::MappingSource::Anonymous);
+  CHECK_EQUAL(planned.pages[0], 's');
+}
+
+TEST(pages_of_an_image_are_anonymous_memory) {
+  char name[] = "/tmp/pages-XXXXXX";
+  static int fd;
+  fd = ::mkstemp(name);
+  std::vector<std::uint8_t> bytes(6 * kPageBytes);
+  bytes[kPageBytes] = 'i';
+  CHECK(write_at(fd, bytes, 0, name).ok());
+  const auto status = status_of(fd, name);
+  ::unlink(name);
+  {
+    const MemoryChild child([] {
+      map(0, 2, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+      touch(0, 'a');
+      map(2, 6, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
+      touch(4, 'c');
+    });
+    const Planned planned = plan(child, {{status.value().device, status.value().inode}});
+    CHECK(planned.findings.empty());
+    if (!CHECK_EQUAL(planned.mappings.size(), 1u)) return;
+    CHECK(planned.mappings[0].record.source == image::MappingSource::Anonymous);
+    CHECK_EQUAL(planned.mappings[0].record.length, 8 * kPageBytes);
+    if (!CHECK_EQUAL(planned.pages.size(), 5 * kPageBytes)) return;
+    CHECK_EQUAL(planned.pages[0], 'a');
+    CHECK_EQUAL(planned.pages[3 * kPageBytes], 'i');
+    CHECK_EQUAL(planned.pages[4 * kPageBytes], 'c');
+    const Planned unknown = plan(child);
+    if (CHECK_EQUAL(unknown.findings.size(), 1u)) CHECK(unknown.findings[0].find("deleted file") != std::string::npos);
+  }
+  ::close(fd);
+}
+
+TEST(memory_that_cannot_be_saved) {
+  const MemoryChild child([] {
+    map(0, 1, PROT_READ, MAP_SHARED, ::memfd_create("m", 0));
+    ::ftruncate(3, kPageBytes);
+  });
+  const Planned planned = plan(child);
+  if (CHECK_EQUAL(planned.findings.size(), 1u)) CHECK(planned.findings[0].find("memfd") != std::string::npos);
+  CHECK(planned.mappings.empty());
+}
+
+}  // namespace
+}  // namespace stasis::checkpoint
