@@ -208,7 +208,7 @@ struct Thread {
   std::uint64_t altstack_address = 0, altstack_bytes = 0;
   std::uint32_t altstack_flags = 0;
   std::uint64_t clear_child_tid = 0;
-  bool tid_word = false;
+  std::uint64_t tid_word = 0;
   std::uint64_t robust_list = 0, robust_list_bytes = 0;
   std::uint64_t rseq_address = 0;
   std::uint32_t rseq_bytes = 0, rseq_signature = 0;
@@ -222,7 +222,7 @@ struct Thread {
     v.field("altstack_bytes", r.altstack_bytes, "sigaltstack, bytes");
     v.hex("altstack_flags", r.altstack_flags, "SS_DISABLE 2, SS_AUTODISARM 0x80000000");
     v.hex("clear_child_tid", r.clear_child_tid, "address cleared and woken at thread exit, 0 for none");
-    v.field("tid_word", r.tid_word, "the word at clear_child_tid held the thread's id");
+    v.hex("tid_word", r.tid_word, "address of the word in which the C library keeps the thread's id, 0 if none is known");
     v.hex("robust_list", r.robust_list, "head of the robust futex list, 0 for none");
     v.field("robust_list_bytes", r.robust_list_bytes, "its length argument");
     v.hex("rseq_address", r.rseq_address, "registered rseq area, 0 for none");

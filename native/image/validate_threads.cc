@@ -57,10 +57,10 @@ Status check_thread(const Thread& thread, std::uint64_t xcr0, const std::string&
   if (!is_user_address(r.fs_base) || !is_user_address(r.gs_base))
     return invalid(subject, "a segment base outside user space");
   for (const std::uint64_t address :
-       {thread.altstack_address, thread.clear_child_tid, thread.robust_list, thread.rseq_address}) {
+       {thread.altstack_address, thread.clear_child_tid, thread.tid_word, thread.robust_list, thread.rseq_address}) {
     if (!is_user_address(address)) return invalid(subject, "an address outside user space");
   }
-  if (thread.tid_word && thread.clear_child_tid == 0) return invalid(subject, "a tid word without an address");
+  if (thread.tid_word % sizeof(std::int32_t) != 0) return invalid(subject, "a tid word that is not aligned");
   return {};
 }
 

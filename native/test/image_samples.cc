@@ -153,7 +153,7 @@ void add_threads(Image& i) {
                     .fs_base = 0x7f0000100000,
                     .gs_base = 0};
   main.clear_child_tid = 0x7f00001002d0;
-  main.tid_word = true;
+  main.tid_word = 0x7f00001002d0;
   main.robust_list = 0x7f00001002e0;
   main.robust_list_bytes = 24;
   main.rseq_address = 0x7f00001009a0;

@@ -144,7 +144,8 @@ struct ThreadEntry {
   u64 rseq_address;
   u32 rseq_bytes, rseq_signature;
   i32 image_tid;
-  u32 tid_word;  // 1: *clear_child_tid held image_tid; put the new tid there
+  u32 reserved;
+  u64 tid_word;  // address of a 32-bit word that holds image_tid and gets the new tid, 0 for none
   char name[16];
 };
 
