@@ -48,6 +48,7 @@ class Reader {
   Status run_calls(Deadline deadline, const CancelToken& cancel);
   Status lay_out_slots();
   Status take_results();
+  Status note_late_alarm();
   std::uint64_t find_tid_word(const ThreadState& state) const;
   WaitingSignal signal_for(const ThreadState& state);
 
@@ -176,6 +177,7 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
   STASIS_TRY(parasite_.run({&main}, deadline, cancel));
   process_.program_break = static_cast<std::uint64_t>(main.block.commands[program_break].result);
   std::memcpy(process_.interval_timers.data(), main.block.data + kTimersAt, sizeof process_.interval_timers);
+  STASIS_TRY(note_late_alarm());
   STASIS_TRY(take_results());
   if (arena_bytes_ == 0) return parasite_.go_home({&main}, deadline, cancel);
 
@@ -193,6 +195,18 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});  // reserved again
   STASIS_TRY(parasite_.run({&main}, deadline, cancel));
   return parasite_.go_home({&main}, deadline, cancel);
+}
+
+// Timers run on while the threads are held. The signal of one that expired before getitimer(2) belongs to what was read there. And a
+// periodic ITIMER_REAL is set again only when its SIGALRM is taken (kernel/signal.c, dequeue_signal): until then it shows as unset, and
+// setting it so would end it.
+Status Reader::note_late_alarm() {
+  process_.queued = STASIS_TRY(ptrace::queued_signals(session_.pid(), ptrace::Queue::Process));
+  std::int64_t* real = process_.interval_timers.data();
+  const bool periodic = real[0] != 0 || real[1] != 0, unset = real[2] == 0 && real[3] == 0;
+  const bool waits = std::any_of(process_.queued.begin(), process_.queued.end(), [](const siginfo_t& info) { return info.si_signo == SIGALRM; });
+  if (periodic && unset && waits) std::copy(real, real + 2, real + 2);
+  return {};
 }
 
 // Where the C library keeps the thread's id: glibc in the word that is cleared at the thread's end, musl (where that word is a lock of the
