@@ -173,7 +173,8 @@ export class StasisError extends Error {
       const value = this[key];
       if (value !== undefined) plain[key] = typeof value === 'bigint' ? `0x${value.toString(16)}` : value;
     }
-    if (this.cause instanceof Error) plain.cause = this.cause.message;
+    // The addon's error behind this one says the same; an abort's reason or a system error does not.
+    if (this.cause instanceof Error && !this.cause.message.startsWith(this.message)) plain.cause = this.cause.message;
     return plain;
   }
 }

@@ -142,7 +142,14 @@ interface Told {
 function explain(error: unknown): Told {
   if (error instanceof StasisError) {
     const { message, details = [], remedy, exitCode } = error;
-    return { message, details, remedy, exitCode, plain: error.toJSON() };
+    // A single finding stands in the message.
+    return {
+      message,
+      details: details.filter((detail) => !message.includes(detail)),
+      remedy,
+      exitCode,
+      plain: error.toJSON(),
+    };
   }
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof UsageError || isArgumentError(error)) {
