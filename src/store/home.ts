@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fromSystemError, StasisError } from '../errors.js';
 
 /** The directory of one application. */
@@ -51,7 +51,7 @@ export class Home {
   static open(path: string): Home {
     const home = new Home(resolve(path));
     try {
-      mkdirSync(home.root, { recursive: true, mode: 0o700 });
+      makePath(home.root);
       const { uid, mode } = statSync(home.root);
       const self = process.geteuid?.() ?? uid;
       if (uid !== self || (mode & 0o022) !== 0) {
@@ -92,6 +92,18 @@ export function defaultHome(env: NodeJS.ProcessEnv = process.env): string {
   // The XDG base directory specification: a relative path is invalid and to be ignored.
   if (env.XDG_STATE_HOME?.startsWith('/')) return join(env.XDG_STATE_HOME, 'stasis');
   return join(env.HOME || homedir(), '.local', 'state', 'stasis');
+}
+
+/** A directory and those above it. Not mkdir's `recursive`, which never returns for a path in /proc (Node 20). */
+function makePath(path: string): void {
+  try {
+    makeDirectory(path);
+  } catch (error) {
+    const parent = dirname(path);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === path) throw error;
+    makePath(parent);
+    makeDirectory(path);
+  }
 }
 
 function makeDirectory(path: string): void {

@@ -12,6 +12,7 @@ export interface ProcessStat {
   /** One letter: R, S, D, T, t, Z, X ... */
   readonly state: string;
   readonly startTime: number;
+  readonly threads: number;
 }
 
 /** The line of /proc/PID/stat. The command name, in parentheses, may hold anything, so fields are counted from its last parenthesis. */
@@ -26,7 +27,7 @@ export function parseProcessStat(text: string): ProcessStat | undefined {
   const startTime = Number(fields[19]); // field 22; the first one after the name is field 3
   if (state === undefined || !/^[A-Za-z]$/.test(state) || !Number.isSafeInteger(startTime) || fields[19] === '')
     return undefined;
-  return { state, startTime };
+  return { state, startTime, threads: Number(fields[17]) }; // field 20
 }
 
 export function processStat(pid: number): ProcessStat | undefined {
@@ -37,11 +38,15 @@ export function processStat(pid: number): ProcessStat | undefined {
   }
 }
 
-/** False also for a zombie: it has ended, only its parent has not looked. */
+/**
+ * False also for a zombie: it has ended, only its parent has not looked. But a process whose main thread has ended shows as a zombie
+ * while its other threads still hold its files and ports.
+ */
 export function isAlive(identity: ProcessIdentity): boolean {
   if (!Number.isSafeInteger(identity.pid) || identity.pid <= 0) return false;
   const stat = processStat(identity.pid);
-  return stat !== undefined && stat.startTime === identity.startTime && stat.state !== 'Z' && stat.state !== 'X';
+  if (stat === undefined || stat.startTime !== identity.startTime) return false;
+  return (stat.state !== 'Z' && stat.state !== 'X') || stat.threads > 1;
 }
 
 let own: ProcessIdentity | undefined;

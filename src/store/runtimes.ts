@@ -2,7 +2,7 @@
 // every exec and an image fits only the runtime it was made under, so the file must outlive an upgrade of the package.
 
 import { randomBytes } from 'node:crypto';
-import { chmodSync, copyFileSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { chmodSync, copyFileSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError } from '../errors.js';
 import type { Home } from './home.js';
@@ -16,7 +16,7 @@ export interface StoredRuntime {
 export function ensureRuntime(home: Home, file: string, buildId: (file: string) => string): StoredRuntime {
   const id = cachedBuildId(file, buildId);
   const path = join(home.runtimes, id);
-  if (isFileOf(path, statSync(file).size)) return { buildId: id, path };
+  if (verified.has(path) || sameContent(file, path)) return { buildId: id, path };
   const temporary = `${path}.${randomBytes(4).toString('hex')}`;
   try {
     copyFileSync(file, temporary);
@@ -44,12 +44,15 @@ function cachedBuildId(file: string, buildId: (file: string) => string): string 
   return id;
 }
 
-/** A copy that a full disk cut short has another length. */
-function isFileOf(path: string, bytes: number): boolean {
+const verified = new Set<string>();
+
+/** A copy may be cut short, or have come with a foreign image that only claims this build id. */
+function sameContent(file: string, path: string): boolean {
   try {
-    const stat = statSync(path);
-    return stat.isFile() && stat.size === bytes;
+    if (!readFileSync(path).equals(readFileSync(file))) return false;
   } catch {
     return false;
   }
+  verified.add(path);
+  return true;
 }

@@ -85,7 +85,7 @@ describe('parsers take anything', () => {
     const rest = `S 1 ${Array.from({ length: 17 }, (_, index) => index).join(' ')} 4242 9 9 9`;
     fc.assert(
       fc.property(fc.string({ maxLength: 15 }), (name) => {
-        expect(parseProcessStat(`77 (${name}) ${rest}`)).toEqual({ state: 'S', startTime: 4242 });
+        expect(parseProcessStat(`77 (${name}) ${rest}`)).toMatchObject({ state: 'S', startTime: 4242 });
       }),
     );
     for (const text of ['', '77', '77 (x', '77 (x)', '77 (x) S 1 2', '77 (x) ?'])
