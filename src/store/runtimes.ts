@@ -16,7 +16,7 @@ export interface StoredRuntime {
 export function ensureRuntime(home: Home, file: string, buildId: (file: string) => string): StoredRuntime {
   const id = cachedBuildId(file, buildId);
   const path = join(home.runtimes, id);
-  if (verified.has(path) || sameContent(file, path)) return { buildId: id, path };
+  if (sameContent(file, path)) return { buildId: id, path };
   const temporary = `${path}.${randomBytes(4).toString('hex')}`;
   try {
     copyFileSync(file, temporary);
@@ -44,15 +44,11 @@ function cachedBuildId(file: string, buildId: (file: string) => string): string 
   return id;
 }
 
-const verified = new Set<string>();
-
 /** A copy may be cut short, or have come with a foreign image that only claims this build id. */
 function sameContent(file: string, path: string): boolean {
   try {
-    if (!readFileSync(path).equals(readFileSync(file))) return false;
+    return readFileSync(path).equals(readFileSync(file));
   } catch {
     return false;
   }
-  verified.add(path);
-  return true;
 }
