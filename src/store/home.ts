@@ -52,7 +52,11 @@ export class Home {
     const home = new Home(resolve(path));
     try {
       makePath(home.root);
-      const { uid, mode } = statSync(home.root);
+      const stat = statSync(home.root);
+      if (!stat.isDirectory()) {
+        throw new StasisError('Failed', `the state directory is no directory, ${home.root}`, { path: home.root });
+      }
+      const { uid, mode } = stat;
       const self = process.geteuid?.() ?? uid;
       if (uid !== self || (mode & 0o022) !== 0) {
         throw new StasisError(

@@ -2,7 +2,7 @@
 // every exec and an image fits only the runtime it was made under, so the file must outlive an upgrade of the package.
 
 import { randomBytes } from 'node:crypto';
-import { chmodSync, copyFileSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
+import { type BigIntStats, chmodSync, copyFileSync, readFileSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError } from '../errors.js';
 import type { Home } from './home.js';
@@ -12,11 +12,32 @@ export interface StoredRuntime {
   readonly path: string;
 }
 
-/** Makes sure that the package's runtime lies in the state directory. `buildId` is asked for once per file. */
+/** What was found of a pair of files, good for as long as both stay what they were. */
+interface Finding {
+  readonly stamps: string;
+  readonly buildId: string;
+}
+
+/** By the path of the package's runtime and the state directory: reading both files at every launch would cost more than the launch. */
+const findings = new Map<string, Finding>();
+
+/** Makes sure that the package's runtime lies in the state directory. */
 export function ensureRuntime(home: Home, file: string, buildId: (file: string) => string): StoredRuntime {
-  const id = cachedBuildId(file, buildId);
+  const key = `${home.runtimes}\0${file}`;
+  const known = findings.get(key);
+  if (known !== undefined) {
+    const path = join(home.runtimes, known.buildId);
+    if (known.stamps === stampsOf(file, path)) return { buildId: known.buildId, path };
+  }
+  const id = buildId(file);
   const path = join(home.runtimes, id);
-  if (sameContent(file, path)) return { buildId: id, path };
+  if (!sameContent(file, path)) store(file, path);
+  const stamps = stampsOf(file, path);
+  if (stamps !== undefined) findings.set(key, { stamps, buildId: id });
+  return { buildId: id, path };
+}
+
+function store(file: string, path: string): void {
   const temporary = `${path}.${randomBytes(4).toString('hex')}`;
   try {
     copyFileSync(file, temporary);
@@ -30,18 +51,22 @@ export function ensureRuntime(home: Home, file: string, buildId: (file: string) 
     }
     throw fromSystemError(error, 'storing the runtime');
   }
-  return { buildId: id, path };
 }
 
-const buildIds = new Map<string, string>();
-
-function cachedBuildId(file: string, buildId: (file: string) => string): string {
-  let id = buildIds.get(file);
-  if (id === undefined) {
-    id = buildId(file);
-    buildIds.set(file, id);
+/** Changes with every write to either file, and with their replacement. */
+function stampsOf(file: string, path: string): string | undefined {
+  try {
+    return [file, path]
+      .map((each) => statSync(each, { bigint: true }))
+      .map(stampOf)
+      .join(' ');
+  } catch {
+    return undefined;
   }
-  return id;
+}
+
+function stampOf({ dev, ino, size, ctimeNs }: BigIntStats): string {
+  return `${dev}:${ino}:${size}:${ctimeNs}`;
 }
 
 /** A copy may be cut short, or have come with a foreign image that only claims this build id. */

@@ -83,6 +83,13 @@ describe('the directory', () => {
     );
   });
 
+  test('is made with those above it, and refused where none can be made', () => {
+    expect(Home.open(join(root, 'a/b/c')).root).toBe(join(root, 'a/b/c'));
+    expect(() => Home.open('/proc/nowhere/at/all')).toThrow(
+      expect.objectContaining({ name: 'StasisError', path: '/proc/nowhere' }),
+    );
+  });
+
   test('is refused when it is a file', () => {
     writeFileSync(join(root, 'file'), '');
     expect(() => Home.open(join(root, 'file'))).toThrow(
