@@ -2,8 +2,9 @@
 
 #include <fcntl.h>
 
-#include <cstring>
+#include <algorithm>
 #include <optional>
+#include <thread>
 
 #include "checkpoint/commit.h"
 #include "checkpoint/fds.h"
@@ -19,6 +20,7 @@
 #include "tracer/quiesce.h"
 #include "tracer/session.h"
 #include "tracer/threads.h"
+#include "wire/layout.h"
 
 
 namespace stasis::checkpoint {
@@ -27,21 +29,32 @@ namespace {
 
 using Clock = Deadline::Clock;
 
+constexpr auto kStartTime = std::chrono::seconds(2);
+constexpr auto kStartPause = std::chrono::milliseconds(3);
 constexpr int kStopAttempts = 5;  // a program that executes another one at the very moment is stopped again
 
 std::uint64_t nanoseconds_since(Clock::time_point start) {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds(Clock::now() - start).count());
 }
 
+Error explain_access(Error error, pid_t pid) {
+  if (error.kind != ErrorKind::Permission) return std::move(error).with_pid(pid);
+  return std::move(error).with_pid(pid).with_remedy(
+      "run as the application's user; a program that made itself undumpable (prctl PR_SET_DUMPABLE, set-user-id) cannot be saved "
+      "without CAP_SYS_PTRACE");
+}
+
 class Checkpoint {
  public:
-  Checkpoint(Subject subject, ProcessMemory memory) : subject_(std::move(subject)), memory_(std::move(memory)) {}
+  explicit Checkpoint(Subject subject) : subject_(std::move(subject)) {}
 
   Result<Outcome> run();
 
  private:
   Status look_before();
+  Status look_once(bool& starting);
   Status stop();
+  Status stop_once(Deadline deadline);
   Status read_state();
   Status look_again();
   Status write(PartialDirectory directory);
@@ -49,7 +62,7 @@ class Checkpoint {
   void let_go();
 
   Subject subject_;
-  ProcessMemory memory_;
+  std::optional<ProcessMemory> memory_;
   Outcome outcome_;
   image::Image image_;
   SharedLinks shared_links_;
@@ -62,17 +75,36 @@ class Checkpoint {
   Clock::time_point stopped_at_;
 };
 
-// Step 1: refuse while nothing has been touched.
+// Step 1: refuse while nothing has been touched. A program that is being executed right now looks strange for a moment: look again then.
 Status Checkpoint::look_before() {
+  const Deadline deadline = Deadline::in(kStartTime);
+  while (true) {
+    bool starting = false;
+    Status seen = look_once(starting);
+    if (seen.ok() || !starting || deadline.passed()) return seen;
+    STASIS_TRY(check_cancelled(subject_.cancel));
+    std::this_thread::sleep_for(kStartPause);
+  }
+}
+
+Status Checkpoint::look_once(bool& starting) {
+  // Opened anew each time: the descriptor belongs to an address space, and an execve may have replaced that.
+  auto memory = ProcessMemory::open(subject_.pid);
+  if (!memory.ok()) return explain_access(std::move(memory).error(), subject_.pid);
+  memory_.emplace(std::move(memory).value());
   status_ = STASIS_TRY(procfs::read_status(subject_.pid));
   STASIS_TRY(check_identity(subject_, *status_));
-  STASIS_TRY(read_runtime(memory_, subject_));
+  STASIS_TRY(read_runtime(*memory_, subject_));
+  starting = std::all_of(std::begin(subject_.runtime.build_id), std::end(subject_.runtime.build_id), [](u8 byte) { return byte == 0; });
   STASIS_TRY(check_runtime_file());
   Findings findings;
   image::Image scratch;
   STASIS_TRY(refuse_process(subject_, *status_, findings));
   STASIS_TRY(save_fds(subject_, shared_links_, scratch, findings));
   earlier_maps_ = STASIS_TRY(procfs::read_smaps(subject_.pid));
+  starting = std::any_of(earlier_maps_.begin(), earlier_maps_.end(), [](const procfs::MapLine& line) {
+    return line.name == "[vdso]" && (line.start < wire::kWindowBase || line.end > wire::kWindowEnd);
+  });
   STASIS_TRY(plan_mappings(subject_, earlier_maps_, file_facts_, findings));
   if (!findings.empty()) return std::move(findings).error(subject_.pid);
   return {};
@@ -97,29 +129,37 @@ Status Checkpoint::check_runtime_file() {
 Status Checkpoint::stop() {
   const Deadline deadline = Deadline::in(subject_.options.stop_deadline);
   for (int attempt = 1;; ++attempt) {
-    stopped_at_ = Clock::now();
-    const std::uint64_t caught = status_->number("SigCgt", 16);
-    session_.emplace(STASIS_TRY(tracer::Session::seize(subject_.pid, tracer::rewinding(caught), deadline, subject_.cancel)));
-    auto settled = tracer::quiesce(*session_, memory_, subject_.runtime, caught, deadline, subject_.cancel);
-    if (settled.ok()) {
-      settled_ = std::move(settled).value();
-      return {};
-    }
-    const bool again = settled.error().kind == ErrorKind::Busy && attempt < kStopAttempts && !deadline.passed();
+    Status stopped = stop_once(deadline);
+    if (stopped.ok()) return stopped;
+    const bool again = stopped.error().kind == ErrorKind::Busy && session_.has_value() && attempt < kStopAttempts && !deadline.passed();
     session_.reset();
-    if (!again) return std::move(settled).error();
-    // It is another program now, with another address space.
-    memory_ = STASIS_TRY(ProcessMemory::open(subject_.pid));
-    STASIS_TRY(look_before());
+    if (!again) return stopped;
+    STASIS_TRY(look_before());  // it is another program now
   }
+}
+
+Status Checkpoint::stop_once(Deadline deadline) {
+  const std::uint64_t caught = status_->number("SigCgt", 16);
+  stopped_at_ = Clock::now();
+  session_.emplace(STASIS_TRY(tracer::Session::seize(subject_.pid, tracer::rewinding(caught), deadline, subject_.cancel)));
+  // Between the look and the stop the process may have executed something.
+  memory_.emplace(STASIS_TRY(ProcessMemory::open(subject_.pid)));
+  const auto text_begin = subject_.runtime.text_begin, state = subject_.runtime.state;
+  const Status runtime = read_runtime(*memory_, subject_);
+  if (!runtime.ok() || subject_.runtime.text_begin != text_begin || subject_.runtime.state != state) {
+    return Error::plain(ErrorKind::Busy, "the application executed another program just now", "try again").with_pid(subject_.pid);
+  }
+  settled_ = STASIS_TRY(tracer::quiesce(*session_, *memory_, subject_.runtime, caught, deadline, subject_.cancel));
+  return {};
 }
 
 // Steps 3 and 4: from here on every thread stands at a home stop.
 Status Checkpoint::read_state() {
   subject_.phase = Phase::Stopped;
   status_ = STASIS_TRY(procfs::read_status(subject_.pid));
+  STASIS_TRY(read_runtime(*memory_, subject_));  // a thread may have changed its state on the way out of the runtime
   const Deadline deadline = Deadline::in(subject_.options.stop_deadline);
-  const auto state = STASIS_TRY(tracer::read_process(*session_, settled_, memory_, subject_.runtime, status_->number("SigCgt", 16), deadline,
+  const auto state = STASIS_TRY(tracer::read_process(*session_, settled_, *memory_, subject_.runtime, status_->number("SigCgt", 16), deadline,
                                                      subject_.cancel));
   record_threads(state, image_);
   record_signals(state, *status_, image_);
@@ -147,7 +187,7 @@ void Checkpoint::let_go() {
 // Step 5, but for the end of the application.
 Status Checkpoint::write(PartialDirectory directory) {
   auto writer = STASIS_TRY(image::PageFileWriter::create(directory.fd(), 0));
-  outcome_.runs = STASIS_TRY(store_pages(subject_, memory_, mappings_, writer));
+  outcome_.runs = STASIS_TRY(store_pages(subject_, *memory_, mappings_, writer));
   outcome_.page_bytes = writer.bytes();
   outcome_.mappings = mappings_.size();
   for (PlannedMapping& mapping : mappings_) image_.mappings.push_back(std::move(mapping.record));
@@ -187,13 +227,6 @@ Result<Outcome> Checkpoint::run() {
   return outcome_;
 }
 
-Error explain_access(Error error, pid_t pid) {
-  if (error.kind != ErrorKind::Permission) return std::move(error).with_pid(pid);
-  return std::move(error).with_pid(pid).with_remedy(
-      "run as the application's user; a program that made itself undumpable (prctl PR_SET_DUMPABLE, set-user-id) cannot be saved "
-      "without CAP_SYS_PTRACE");
-}
-
 }  // namespace
 
 Status check_cancelled(const CancelToken& cancel) {
@@ -204,11 +237,8 @@ Status check_cancelled(const CancelToken& cancel) {
 Result<Outcome> checkpoint(const Options& options, const CancelToken& cancel) {
   auto process = open_process(options.pid);
   if (!process.ok()) return std::move(process).error().with_pid(options.pid);
-  auto memory = ProcessMemory::open(options.pid);
-  if (!memory.ok()) return explain_access(std::move(memory).error(), options.pid);
   Subject subject{options, cancel, options.pid, std::move(process).value(), Phase::Before, {}, {}};
-  Checkpoint work(std::move(subject), std::move(memory).value());
-  return work.run();
+  return Checkpoint(std::move(subject)).run();
 }
 
 }  // namespace stasis::checkpoint

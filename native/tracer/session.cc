@@ -1,7 +1,9 @@
 #include "tracer/session.h"
 
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,10 +16,13 @@ namespace stasis::tracer {
 
 namespace {
 
-constexpr unsigned kYields = 50;
-constexpr unsigned kShortSleeps = 100;
-constexpr unsigned kShortSleepMicroseconds = 20;
-constexpr unsigned kLongSleepMicroseconds = 200;
+// Most stops come within microseconds. On a busy machine a thread that yields comes last, one that sleeps is let in at once: so sleep,
+// very shortly at first. The thread's timer slack (prctl(2)) of 50 us would make such sleeps ten times as long.
+constexpr unsigned kYields = 3;
+constexpr unsigned kShortSleeps = 200;
+constexpr unsigned kMediumSleeps = 1000;
+constexpr unsigned kSleepNanoseconds[] = {3'000, 30'000, 200'000};
+constexpr unsigned kRoundsPerThread = 20;
 constexpr auto kReleaseTime = std::chrono::seconds(2);
 constexpr int kCallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 
@@ -36,13 +41,19 @@ Error explain_refusal(pid_t pid, Error error) {
 
 }  // namespace
 
+Pause::Pause() : slack_(::prctl(PR_GET_TIMERSLACK)) { ::prctl(PR_SET_TIMERSLACK, 1); }
+
+Pause::~Pause() { ::prctl(PR_SET_TIMERSLACK, slack_ > 0 ? slack_ : 0); }
+
 void Pause::wait() {
   ++rounds_;
-  if (rounds_ < kYields) {
+  if (rounds_ <= kYields) {
     ::sched_yield();
-  } else {
-    ::usleep(rounds_ < kShortSleeps ? kShortSleepMicroseconds : kLongSleepMicroseconds);
+    return;
   }
+  const unsigned length = rounds_ < kShortSleeps ? 0 : rounds_ < kMediumSleeps ? 1 : 2;
+  const timespec time{0, kSleepNanoseconds[length]};
+  ::nanosleep(&time, nullptr);
 }
 
 std::string describe_thread(pid_t pid, pid_t tid) {
@@ -104,15 +115,19 @@ Result<bool> Session::adopt_new_threads() {
 }
 
 Status Session::stop_all(Deadline deadline, const CancelToken& cancel) {
-  Pause pause;
+  Pause pause, look;
   while (true) {
     Tracee* running = nullptr;
     for (auto& tracee : threads_) {
       if (tracee->at != Tracee::At::Running) continue;
       if (!tracee->interrupted) STASIS_TRY(interrupt(*tracee));
       // A thread that waits in the kernel or runs on another processor stops at once; for others we come round again.
-      bool stopped = false;
-      for (unsigned attempt = 0; attempt < kYields && !(stopped = STASIS_TRY(poll(*tracee))); ++attempt) ::sched_yield();
+      bool stopped = STASIS_TRY(poll(*tracee));
+      look.reset();
+      for (unsigned round = 0; round < kRoundsPerThread && !stopped; ++round) {
+        look.wait();
+        stopped = STASIS_TRY(poll(*tracee));
+      }
       if (!stopped) {
         running = tracee.get();
       } else if (tracee->stopped()) {

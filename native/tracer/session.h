@@ -9,8 +9,8 @@
 //  - a thread is held without effect on it: detaching, or the death of this process, at any stop lets it go on as if nothing had
 //    been, but for calls that the kernel ends with EINTR after any stop (tracer/rewind.h puts those right);
 //  - no single-stepping: the death of a tracer between a step and its report kills the tracee with SIGTRAP;
-//  - every wait has a deadline. waitid(2) has none of its own, so waiting polls each thread with WNOHANG, first yielding, then
-//    sleeping ever longer.
+//  - every wait has a deadline. waitid(2) has none of its own, so waiting polls each thread with WNOHANG, sleeping
+//    longer and longer.
 #pragma once
 
 #include <sys/types.h>
@@ -104,14 +104,19 @@ class Session {
   bool executed_ = false;
 };
 
-// Sleeps between two rounds of polling: yields at first, since most stops come within microseconds.
+// Sleeps between two rounds of polling, longer and longer. Lowers the thread's timer slack while it lives.
 class Pause {
  public:
+  Pause();
+  Pause(const Pause&) = delete;
+  Pause& operator=(const Pause&) = delete;
+  ~Pause();
   void wait();
   void reset() { rounds_ = 0; }
 
  private:
   unsigned rounds_ = 0;
+  int slack_;
 };
 
 // "thread 12 (state S, in futex_wait_queue)": what a thread that does not come to a stop is doing.
