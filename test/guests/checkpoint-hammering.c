@@ -1,14 +1,13 @@
-// Threads that never rest: trapped calls one after the other, handlers on an alternate stack, vector registers, clocks. Wherever a stop
-// falls, masks, registers, stacks and counts stay right.
-// mode: checkpoint
-#include "guest.h"
-
+// Threads that never rest: trapped calls one after the other, handlers on an alternate stack, vector registers, clocks.
+// Wherever a stop falls, masks, registers, stacks and counts stay right. mode: checkpoint
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
 #include <ucontext.h>
+
+#include "guest.h"
 
 static volatile int stop;
 static volatile uint64_t rounds[16];
@@ -143,7 +142,8 @@ static void* births(void* index) {
   while (!stop) {
     pthread_t thread;
     void* result = NULL;
-    CHECK(pthread_create(&thread, NULL, short_life, index) == 0 && pthread_join(thread, &result) == 0 && result == index);
+    CHECK(pthread_create(&thread, NULL, short_life, index) == 0 && pthread_join(thread, &result) == 0 &&
+          result == index);
     rounds[(intptr_t)index]++;
   }
   return NULL;
@@ -157,7 +157,8 @@ static void on_alarm(int signal) {
 }
 
 int main(void) {
-  struct sigaction usr1 = {.sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO | SA_ONSTACK}, alarm = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+  struct sigaction usr1 = {.sa_sigaction = on_usr1, .sa_flags = SA_SIGINFO | SA_ONSTACK},
+                   alarm = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
   CHECK(sigaction(SIGUSR1, &usr1, NULL) == 0 && sigaction(SIGALRM, &alarm, NULL) == 0);
   void* (*bodies[])(void*) = {masks, masked_calls, handlers, registers, clocks, memory, births};
   enum { kThreads = sizeof bodies / sizeof *bodies };

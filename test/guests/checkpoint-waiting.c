@@ -1,9 +1,7 @@
-// A thread in every kind of wait, over and over: a stop must neither end a wait early, nor show as EINTR where no handler ran, nor
-// swallow the wake-up of a signal, nor lose a byte. With GUEST_KILLED set (whoever makes the checkpoint is killed midway) the calls that
-// signal(7) lists under "interruption by stop signals" may show EINTR, as they may after any debugger's visit.
-// mode: checkpoint
-#include "guest.h"
-
+// A thread in every kind of wait, over and over: a stop must neither end a wait early, nor show as EINTR where no
+// handler ran, nor swallow the wake-up of a signal, nor lose a byte. With GUEST_KILLED set (whoever makes the
+// checkpoint is killed midway) the calls that signal(7) lists under "interruption by stop signals" may show EINTR, as
+// they may after any debugger's visit. mode: checkpoint
 #include <arpa/inet.h>
 #include <linux/futex.h>
 #include <netinet/in.h>
@@ -15,6 +13,8 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+
+#include "guest.h"
 
 enum { kWaitMs = 30, kMaxThreads = 40 };
 
@@ -28,25 +28,25 @@ static volatile int interruptions;
 // The waits below last kWaitMs and end with `result` and, if that is -1, with `error`.
 #define TIMED(name, setup, call, result, error) WAIT(name, setup, call, result, error, 0)
 #define TIMED_OR_EINTR(name, setup, call, result, error) WAIT(name, setup, call, result, error, tolerant)
-#define WAIT(name, setup, call, result, error, may_be_interrupted)                                 \
-  static void* name(void* unused) {                                                                \
-    (void)unused;                                                                                  \
-    setup;                                                                                         \
-    while (!stop) {                                                                                \
-      int64_t start = guest_clock_ns(CLOCK_MONOTONIC);                                             \
-      errno = 0;                                                                                   \
-      long got = (call);                                                                           \
-      int64_t waited = guest_clock_ns(CLOCK_MONOTONIC) - start;                                    \
-      if ((may_be_interrupted) && got == -1 && errno == EINTR) {                                   \
-        interruptions++;                                                                           \
-        continue;                                                                                  \
-      }                                                                                            \
-      if (got != (result) || (got == -1 && errno != (error)))                                      \
-        dprintf(1, #name ": %ld, errno %d after %ld us\n", got, errno, (long)(waited / 1000));     \
-      CHECK(got == (result) && (got != -1 || errno == (error)));                                   \
-      CHECK(waited >= kWaitMs * 1000000LL - 1000000);                                              \
-    }                                                                                              \
-    return NULL;                                                                                   \
+#define WAIT(name, setup, call, result, error, may_be_interrupted)                             \
+  static void* name(void* unused) {                                                            \
+    (void)unused;                                                                              \
+    setup;                                                                                     \
+    while (!stop) {                                                                            \
+      int64_t start = guest_clock_ns(CLOCK_MONOTONIC);                                         \
+      errno = 0;                                                                               \
+      long got = (call);                                                                       \
+      int64_t waited = guest_clock_ns(CLOCK_MONOTONIC) - start;                                \
+      if ((may_be_interrupted) && got == -1 && errno == EINTR) {                               \
+        interruptions++;                                                                       \
+        continue;                                                                              \
+      }                                                                                        \
+      if (got != (result) || (got == -1 && errno != (error)))                                  \
+        dprintf(1, #name ": %ld, errno %d after %ld us\n", got, errno, (long)(waited / 1000)); \
+      CHECK(got == (result) && (got != -1 || errno == (error)));                               \
+      CHECK(waited >= kWaitMs * 1000000LL - 1000000);                                          \
+    }                                                                                          \
+    return NULL;                                                                               \
   }
 
 static const struct timespec kWait = {0, kWaitMs * 1000000L};
@@ -110,7 +110,8 @@ TIMED(wait_ppoll, struct pollfd p = silent_query(); sigset_t m = only(SIGUSR2), 
 TIMED(wait_select, , select_silent(NULL), 0, 0)
 TIMED(wait_pselect, sigset_t m = only(SIGUSR2), select_silent(&m), 0, 0)
 TIMED_OR_EINTR(wait_epoll, struct epoll_event e; int fd = epoll_create1(0), epoll_wait(fd, &e, 1, kWaitMs), 0, 0)
-TIMED_OR_EINTR(wait_epoll_pwait, struct epoll_event e; int fd = epoll_create1(0); sigset_t m = only(SIGUSR2), epoll_pwait(fd, &e, 1, kWaitMs, &m), 0, 0)
+TIMED_OR_EINTR(wait_epoll_pwait, struct epoll_event e; int fd = epoll_create1(0);
+               sigset_t m = only(SIGUSR2), epoll_pwait(fd, &e, 1, kWaitMs, &m), 0, 0)
 TIMED(wait_futex, , futex_wait(FUTEX_WAIT, &kWait), -1, ETIMEDOUT)
 TIMED(wait_futex_until, , futex_wait_until(), -1, ETIMEDOUT)
 TIMED_OR_EINTR(wait_signal, sigset_t m = only(SIGUSR2), sigtimedwait(&m, NULL, &kWait), -1, EAGAIN)
@@ -235,8 +236,9 @@ int main(void) {
   sockets[0] = (struct channel){first[0], first[0]};
   sockets[1] = (struct channel){first[1], first[1]};
 
-  void* (*waits[])(void*) = {wait_nanosleep, wait_absolute,    wait_realtime, wait_poll,        wait_ppoll,  wait_select,  wait_pselect, wait_epoll,
-                             wait_epoll_pwait, wait_futex, wait_futex_until, wait_signal, wait_receive, wait_accept,  timer_ticks};
+  void* (*waits[])(void*) = {wait_nanosleep,   wait_absolute, wait_realtime, wait_poll,        wait_ppoll,
+                             wait_select,      wait_pselect,  wait_epoll,    wait_epoll_pwait, wait_futex,
+                             wait_futex_until, wait_signal,   wait_receive,  wait_accept,      timer_ticks};
   for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) start(waits[i], NULL);
   for (int i = 0; i < 2; i++) {
     start(i == 0 ? echo : ask, &pipes[i]);

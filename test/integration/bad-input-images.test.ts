@@ -128,6 +128,9 @@ describe.each(users)('as $name', (user) => {
       expect(foreign.processes()).toEqual([]);
       const whole = ImageCopy.make(foreign, image, 'whole');
       await foreign.ok(['restore', whole.directory, '--detach', '--name', 'elsewhere']);
+      // Its environment is the image's, so it counts as a process of the other state directory: ended here.
+      await foreign.ok(['kill', 'elsewhere', '--signal', 'KILL']);
+      expect(await foreign.ended('elsewhere')).toBe('signaled 9');
     } finally {
       await foreign[Symbol.asyncDispose]();
     }

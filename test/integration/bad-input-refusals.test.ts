@@ -30,7 +30,6 @@ describe.each(users)('as $name', (user) => {
     ['child', /child|process \d+/i],
     ['posix-timer', /timer/i],
     ['sysv-shm', /(SYSV|System V|shared memory|0x[0-9a-f]+)/i],
-    ['shared-memory', /shared|0x[0-9a-f]+/i],
     ['deleted-file', /fd \d+.*deleted/is],
     ['terminal', /fd \d+.*(terminal|tty|ptmx|pts)/is],
   ] as [string, RegExp][])('a program with %s is not checkpointed', async (kind, text) => {

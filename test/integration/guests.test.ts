@@ -12,6 +12,7 @@ import { spawnSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { LibraryAgent } from '../support/agent.js';
 import { TestHome } from '../support/home.js';
 import { guestBinaries, guestSources } from '../support/paths.js';
 import { users } from '../support/users.js';
@@ -115,26 +116,27 @@ describe.each(users)('as $name', (user) => {
     expect(launched, 'stasis run').toMatchObject({ code: 0, stdout: expect.stringMatching(/(^|\n)PASS\n$/) });
     if (!guest.checkpoint) return;
 
+    const agent = new LibraryAgent(home);
     course.reset();
-    await home.run('guest', course.words, { env: course.env });
+    await agent.run('guest', course.words, course.env);
     await home.outputLine('guest', 'READY');
-    await home.ok(['checkpoint', '--leave-running', 'guest']);
+    expect(await agent.checkpoint('guest', { leaveRunning: true })).toBe('guest@1');
     course.save();
     await course.passes('guest');
     await sleep(guest.pauseSeconds * 1000);
 
     course.putBack();
-    await home.ok(['restore', 'guest@1', '--detach', '--name', 'copy']);
-    await home.ok(['checkpoint', 'copy']);
-    expect(await home.ended('copy')).toMatch(/^checkpointed /);
+    await agent.restore('guest@1', 'copy');
+    expect(await agent.checkpoint('copy')).toBe('copy@1');
+    expect(await agent.wait('copy')).toMatchObject({ state: 'checkpointed' });
 
     course.putBack();
-    await home.ok(['restore', 'guest@1', '--detach', '--name', 'again']);
+    await agent.restore('guest@1', 'again');
     await course.passes('again');
     await sleep(guest.pauseSeconds * 1000);
 
     course.putBack();
-    await home.ok(['restore', 'copy@1', '--detach', '--name', 'third']);
+    await agent.restore('copy@1', 'third');
     await course.passes('third');
   });
 });

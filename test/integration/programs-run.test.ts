@@ -204,7 +204,7 @@ describe.each(users)('as $name', (user) => {
     const configuration = join(directory, 'nginx.conf');
     writeFileSync(
       configuration,
-      `${user.privileged ? 'user nobody;' : ''} worker_processes 2; daemon off; pid ${directory}/pid; error_log ${directory}/error.log;
+      `${user.privileged ? 'user nobody nogroup;' : ''} worker_processes 2; daemon off; pid ${directory}/pid; error_log ${directory}/error.log;
       events { worker_connections 64; }
       http {
         access_log off; client_body_temp_path ${directory}/a; proxy_temp_path ${directory}/b; fastcgi_temp_path ${directory}/c;

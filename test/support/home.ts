@@ -205,6 +205,6 @@ export class TestHome {
         { ms: 10_000 },
       );
     }
-    rmSync(this.root, { recursive: true, force: true });
+    rmSync(this.root, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   }
 }

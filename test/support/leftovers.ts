@@ -3,7 +3,7 @@
 
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { checkout, command } from './paths.js';
 import { processesWith } from './processes.js';
 import { checkReachable } from './users.js';

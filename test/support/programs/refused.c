@@ -58,10 +58,6 @@ static void hold(const char* kind) {
   } else if (!strcmp(kind, "sysv-shm")) {
     int id = shmget(IPC_PRIVATE, 8192, 0600);
     need(id >= 0 && shmat(id, NULL, 0) != (void*)-1 && shmctl(id, IPC_RMID, NULL) == 0, "shm");
-  } else if (!strcmp(kind, "shared-memory")) {
-    char* shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    need(shared != MAP_FAILED, "mmap");
-    shared[0] = 1;
   } else if (!strcmp(kind, "deleted-file")) {
     char path[] = "deleted-XXXXXX";
     need(mkstemp(path) >= 0 && unlink(path) == 0, "mkstemp");
