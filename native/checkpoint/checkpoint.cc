@@ -22,7 +22,6 @@
 #include "tracer/threads.h"
 #include "wire/layout.h"
 
-
 namespace stasis::checkpoint {
 
 namespace {
@@ -40,7 +39,8 @@ std::uint64_t nanoseconds_since(Clock::time_point start) {
 Error explain_access(Error error, pid_t pid) {
   if (error.kind != ErrorKind::Permission) return std::move(error).with_pid(pid);
   return std::move(error).with_pid(pid).with_remedy(
-      "run as the application's user; a program that made itself undumpable (prctl PR_SET_DUMPABLE, set-user-id) cannot be saved "
+      "run as the application's user; a program that made itself undumpable (prctl PR_SET_DUMPABLE, set-user-id) "
+      "cannot be saved "
       "without CAP_SYS_PTRACE");
 }
 
@@ -75,7 +75,8 @@ class Checkpoint {
   Clock::time_point stopped_at_;
 };
 
-// Step 1: refuse while nothing has been touched. A program that is being executed right now looks strange for a moment: look again then.
+// Step 1: refuse while nothing has been touched. A program that is being executed right now looks strange for a moment:
+// look again then.
 Status Checkpoint::look_before() {
   const Deadline deadline = Deadline::in(kStartTime);
   while (true) {
@@ -95,7 +96,8 @@ Status Checkpoint::look_once(bool& starting) {
   status_ = STASIS_TRY(procfs::read_status(subject_.pid));
   STASIS_TRY(check_identity(subject_, *status_));
   STASIS_TRY(read_runtime(*memory_, subject_));
-  starting = std::all_of(std::begin(subject_.runtime.build_id), std::end(subject_.runtime.build_id), [](u8 byte) { return byte == 0; });
+  starting = std::all_of(std::begin(subject_.runtime.build_id), std::end(subject_.runtime.build_id),
+                         [](u8 byte) { return byte == 0; });
   STASIS_TRY(check_runtime_file());
   Findings findings;
   image::Image scratch;
@@ -120,7 +122,8 @@ Status Checkpoint::check_runtime_file() {
   }
   const std::string found = build_id_of(file.get());
   if (found == wanted) return {};
-  return Error::plain(ErrorKind::Failed, "the application runs under the runtime " + wanted + ", and this file is " + (found.empty() ? "none" : found))
+  return Error::plain(ErrorKind::Failed, "the application runs under the runtime " + wanted + ", and this file is " +
+                                             (found.empty() ? "none" : found))
       .with_pid(subject_.pid)
       .with_path(subject_.options.runtime_path);
 }
@@ -131,7 +134,8 @@ Status Checkpoint::stop() {
   for (int attempt = 1;; ++attempt) {
     Status stopped = stop_once(deadline);
     if (stopped.ok()) return stopped;
-    const bool again = stopped.error().kind == ErrorKind::Busy && session_.has_value() && attempt < kStopAttempts && !deadline.passed();
+    const bool again = stopped.error().kind == ErrorKind::Busy && session_.has_value() && attempt < kStopAttempts &&
+                       !deadline.passed();
     session_.reset();
     if (!again) return stopped;
     STASIS_TRY(look_before());  // it is another program now
@@ -141,13 +145,15 @@ Status Checkpoint::stop() {
 Status Checkpoint::stop_once(Deadline deadline) {
   const std::uint64_t caught = status_->number("SigCgt", 16);
   stopped_at_ = Clock::now();
-  session_.emplace(STASIS_TRY(tracer::Session::seize(subject_.pid, tracer::rewinding(caught), deadline, subject_.cancel)));
+  session_.emplace(
+      STASIS_TRY(tracer::Session::seize(subject_.pid, tracer::rewinding(caught), deadline, subject_.cancel)));
   // Between the look and the stop the process may have executed something.
   memory_.emplace(STASIS_TRY(ProcessMemory::open(subject_.pid)));
   const auto text_begin = subject_.runtime.text_begin, state = subject_.runtime.state;
   const Status runtime = read_runtime(*memory_, subject_);
   if (!runtime.ok() || subject_.runtime.text_begin != text_begin || subject_.runtime.state != state) {
-    return Error::plain(ErrorKind::Busy, "the application executed another program just now", "try again").with_pid(subject_.pid);
+    return Error::plain(ErrorKind::Busy, "the application executed another program just now", "try again")
+        .with_pid(subject_.pid);
   }
   settled_ = STASIS_TRY(tracer::quiesce(*session_, *memory_, subject_.runtime, caught, deadline, subject_.cancel));
   return {};
@@ -159,8 +165,8 @@ Status Checkpoint::read_state() {
   status_ = STASIS_TRY(procfs::read_status(subject_.pid));
   STASIS_TRY(read_runtime(*memory_, subject_));  // a thread may have changed its state on the way out of the runtime
   const Deadline deadline = Deadline::in(subject_.options.stop_deadline);
-  const auto state = STASIS_TRY(tracer::read_process(*session_, settled_, *memory_, subject_.runtime, status_->number("SigCgt", 16), deadline,
-                                                     subject_.cancel));
+  const auto state = STASIS_TRY(tracer::read_process(*session_, settled_, *memory_, subject_.runtime,
+                                                     status_->number("SigCgt", 16), deadline, subject_.cancel));
   record_threads(state, image_);
   record_signals(state, *status_, image_);
   STASIS_TRY(record_process(subject_, state, *status_, image_));

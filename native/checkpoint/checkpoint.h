@@ -1,16 +1,18 @@
 // From a live application to a committed image, without harm to the application whatever happens on the way.
 //
 // checkpoint() does, in order:
-//   1. looks at the process through /proc and refuses what cannot be saved, all findings at once, while it still runs (refuse.cc);
+//   1. looks at the process through /proc and refuses what cannot be saved, all findings at once, while it still runs
+//   (refuse.cc);
 //   2. stops every thread and brings it out of the runtime (tracer/session, tracer/quiesce);
-//   3. reads what only ptrace can tell, runs a short list of calls in every thread and leaves each of them held at its own
+//   3. reads what only ptrace can tell, runs a short list of calls in every thread and leaves each of them held at its
+//   own
 //      instruction or in front of its own interrupted call (tracer/threads.cc, tracer/parasite);
 //   4. looks again, then writes pages and records into the partial directory;
 //   5. commits by rename, and lets the application go on or ends it.
 //
-// ptrace belongs to a thread: everything runs on the calling thread, which must not be shared with other tracing and should be
-// dedicated. No signal handler, no global state. If the calling process is killed at any instant, the kernel detaches and every
-// thread of the application goes on from where it was.
+// ptrace belongs to a thread: everything runs on the calling thread, which must not be shared with other tracing and
+// should be dedicated. No signal handler, no global state. If the calling process is killed at any instant, the kernel
+// detaches and every thread of the application goes on from where it was.
 #pragma once
 
 #include <sys/types.h>
@@ -36,10 +38,10 @@ struct StdioIdentity {
 
 struct Options {
   pid_t pid = 0;
-  std::uint64_t start_time = 0;    // field 22 of /proc/PID/stat; a different one is NotFound. 0: not compared
-  std::string output_directory;    // final path; must not exist
-  std::string partial_directory;   // on the same file system; made here with mode 0700, removed on failure
-  std::string runtime_path;        // the runtime's file, copied into the image; must have the build id the process runs under
+  std::uint64_t start_time = 0;   // field 22 of /proc/PID/stat; a different one is NotFound. 0: not compared
+  std::string output_directory;   // final path; must not exist
+  std::string partial_directory;  // on the same file system; made here with mode 0700, removed on failure
+  std::string runtime_path;  // the runtime's file, copied into the image; must have the build id the process runs under
   std::string verified_directory;  // where to leave the stamps of the page files (docs/adr/0005); may be empty
   std::string control_socket;      // the keeper's, told before the application is ended; may be empty
   bool leave_running = false;
@@ -57,10 +59,10 @@ struct Outcome {
   bool ended = false;  // the application was ended
 };
 
-// Errors: Unsupported with every finding in Error::details (nothing was stopped, or it goes on); Busy (traced by a debugger, keeps
-// executing programs); NotFound; Permission; Timeout; Cancelled; Failed. After any of them the application runs as before and
-// nothing is left in the file system. One exception: an error with `doing` "ending the application" comes after the commit; the
-// snapshot is then complete.
+// Errors: Unsupported with every finding in Error::details (nothing was stopped, or it goes on); Busy (traced by a
+// debugger, keeps executing programs); NotFound; Permission; Timeout; Cancelled; Failed. After any of them the
+// application runs as before and nothing is left in the file system. One exception: an error with `doing` "ending the
+// application" comes after the commit; the snapshot is then complete.
 Result<Outcome> checkpoint(const Options& options, const CancelToken& cancel);  // `cancel` is honoured until the commit
 
 }  // namespace stasis::checkpoint

@@ -32,11 +32,13 @@ std::string directory_of(const std::string& path) {
 
 // A socket path is limited to 107 bytes and a state directory is not: the directory's descriptor stands for it.
 Result<UniqueFd> connect_to(const std::string& path) {
-  const UniqueFd directory = STASIS_TRY(open_file_at(AT_FDCWD, directory_of(path), O_PATH | O_DIRECTORY, 0, "opening the keeper's directory"));
+  const UniqueFd directory =
+      STASIS_TRY(open_file_at(AT_FDCWD, directory_of(path), O_PATH | O_DIRECTORY, 0, "opening the keeper's directory"));
   const std::string name = "/proc/self/fd/" + std::to_string(directory.get()) + "/" + path.substr(path.rfind('/') + 1);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (name.size() >= sizeof address.sun_path) return Error::of_errno(ENAMETOOLONG, "connect", "reaching the keeper").with_path(path);
+  if (name.size() >= sizeof address.sun_path)
+    return Error::of_errno(ENAMETOOLONG, "connect", "reaching the keeper").with_path(path);
   std::memcpy(address.sun_path, name.c_str(), name.size() + 1);
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return Error::of_errno("socket", "reaching the keeper");
@@ -62,14 +64,15 @@ bool wait_for_ok(int fd, Deadline deadline) {
   return answer.rfind("ok", 0) == 0;
 }
 
-// The connection stays open until the process has ended. A keeper that is not there or does not answer records a death by SIGKILL, which
-// is no reason to keep the application alive.
+// The connection stays open until the process has ended. A keeper that is not there or does not answer records a death
+// by SIGKILL, which is no reason to keep the application alive.
 UniqueFd tell_keeper(const Subject& subject) {
   if (subject.options.control_socket.empty()) return {};
   auto connection = connect_to(subject.options.control_socket);
   if (!connection.ok()) return {};
   const std::string line = "checkpointed " + subject.options.output_directory + "\n";
-  if (::send(connection.value().get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size())) return {};
+  if (::send(connection.value().get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size()))
+    return {};
   (void)wait_for_ok(connection.value().get(), Deadline::in(kKeeperTime));
   return std::move(connection).value();
 }
@@ -83,7 +86,8 @@ void remove_contents(int directory) {
     return;
   }
   while (const dirent* entry = ::readdir(entries.get())) {
-    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) ::unlinkat(directory, entry->d_name, 0);
+    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0)
+      ::unlinkat(directory, entry->d_name, 0);
   }
 }
 
@@ -92,11 +96,14 @@ void remove_contents(int directory) {
 Result<PartialDirectory> PartialDirectory::create(const std::string& path, const std::string& final_path) {
   struct stat status;
   if (::lstat(final_path.c_str(), &status) == 0) {
-    return Error::plain(ErrorKind::Busy, "the snapshot's directory exists already", "choose another name").with_path(final_path);
+    return Error::plain(ErrorKind::Busy, "the snapshot's directory exists already", "choose another name")
+        .with_path(final_path);
   }
   if (::mkdir(path.c_str(), 0700) != 0) {
     return Error::of_errno("mkdir", "making the directory for an unfinished checkpoint")
-        .with_kind(errno == EEXIST ? ErrorKind::Busy : errno == EACCES || errno == EPERM ? ErrorKind::Permission : ErrorKind::Failed)
+        .with_kind(errno == EEXIST                     ? ErrorKind::Busy
+                   : errno == EACCES || errno == EPERM ? ErrorKind::Permission
+                                                       : ErrorKind::Failed)
         .with_path(path);
   }
   auto fd = open_directory(path, "opening the directory for an unfinished checkpoint");
@@ -129,7 +136,8 @@ Status end_application(const Subject& subject, tracer::Session& session) {
     }
     session.drop_gone();
     if (session.threads().empty()) break;
-    if (deadline.passed()) return tracer::timed_out(subject.pid, session.threads().front()->tid, "ending the application");
+    if (deadline.passed())
+      return tracer::timed_out(subject.pid, session.threads().front()->tid, "ending the application");
     pause.wait();
   }
   return {};

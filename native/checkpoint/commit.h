@@ -28,7 +28,8 @@ class PartialDirectory {
   UniqueFd fd_;
 };
 
-// Tells the keeper that the death to come is a checkpoint's, kills the process while all its threads are held, and waits for its end.
+// Tells the keeper that the death to come is a checkpoint's, kills the process while all its threads are held, and
+// waits for its end.
 Status end_application(const Subject& subject, tracer::Session& session);
 
 }  // namespace stasis::checkpoint

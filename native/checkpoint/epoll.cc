@@ -1,7 +1,8 @@
 // epoll instances and what they watch, from fdinfo.
 //
-// A registration belongs to a number and an open file description. If that number was closed while a duplicate kept the description
-// alive, the registration goes on but cannot be made again by number: refused. kcmp(2) with KCMP_EPOLL_TFD tells.
+// A registration belongs to a number and an open file description. If that number was closed while a duplicate kept the
+// description alive, the registration goes on but cannot be made again by number: refused. kcmp(2) with KCMP_EPOLL_TFD
+// tells.
 #include <linux/kcmp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,9 +42,11 @@ Status save_epolls(const Subject& subject, FdTable& table, image::Image& image, 
         return Error::plain(ErrorKind::Failed, "understanding what an epoll instance watches").with_fd(fd.number);
       }
       // Changes between two looks at a running program mean nothing.
-      if (subject.phase == Phase::Stopped && (!seen.insert(target).second || !watches(subject.pid, fd.number, target))) {
+      if (subject.phase == Phase::Stopped &&
+          (!seen.insert(target).second || !watches(subject.pid, fd.number, target))) {
         findings.add(subject.where(fd.number),
-                     "an epoll instance that watches a file under fd " + std::to_string(target) + ", which is not that file any more",
+                     "an epoll instance that watches a file under fd " + std::to_string(target) +
+                         ", which is not that file any more",
                      "remove files from epoll before closing them");
         continue;
       }

@@ -11,7 +11,8 @@ Status save_eventfds(const Subject&, FdTable& table, image::Image& image, Findin
     image::Eventfd record;
     record.numbers = description.numbers();
     record.count = fd.info.number("eventfd-count", 16);
-    // Shown since kernel 6.5. Before, nothing but reading the counter would tell, and a program that reads at that moment would miss it.
+    // Shown since kernel 6.5. Before, nothing but reading the counter would tell, and a program that reads at that
+    // moment would miss it.
     record.semaphore = fd.info.number("eventfd-semaphore") != 0;
     record.flags = fd.flags;
     image.eventfds.push_back(std::move(record));

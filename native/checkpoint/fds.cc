@@ -158,11 +158,13 @@ Result<std::size_t> save_fds(const Subject& subject, SharedLinks& shared, image:
   for (const Description& description : table.descriptions) {
     const Fd& fd = description.first();
     if (description.saved) continue;
-    const auto kind = std::find_if(std::begin(kUnsupported), std::end(kUnsupported), [&](const Kind& k) { return fd.link_starts(k.prefix); });
+    const auto kind = std::find_if(std::begin(kUnsupported), std::end(kUnsupported),
+                                   [&](const Kind& k) { return fd.link_starts(k.prefix); });
     if (kind != std::end(kUnsupported)) {
       findings.add(subject.where(fd.number), kind->what, kind->remedy);
     } else {
-      findings.add(subject.where(fd.number), "a kind of file that is not known: " + fd.link, "close it before the checkpoint");
+      findings.add(subject.where(fd.number), "a kind of file that is not known: " + fd.link,
+                   "close it before the checkpoint");
     }
   }
   for (const Description& description : table.descriptions) {

@@ -38,8 +38,8 @@ struct Description {
   std::vector<image::FdNumber> numbers() const;
 };
 
-// Pipes and sockets that some other process has open too: the link texts. The other processes that /proc lets us look into are asked,
-// which are all that can have received an end of a user's pipe without privilege.
+// Pipes and sockets that some other process has open too: the link texts. The other processes that /proc lets us look
+// into are asked, which are all that can have received an end of a user's pipe without privilege.
 class SharedLinks {
  public:
   // Looks for `links` that were not looked for before.
@@ -60,8 +60,9 @@ struct FdTable {
 
 Result<FdTable> read_fds(const Subject& subject, SharedLinks& shared);
 
-// One file per kind. Each takes the descriptions it is responsible for, marks them saved, and adds records to `image` and lines to
-// `findings`. Contents (pipes, socket queues) are read only when the subject is stopped. The order is that of save_fds.
+// One file per kind. Each takes the descriptions it is responsible for, marks them saved, and adds records to `image`
+// and lines to `findings`. Contents (pipes, socket queues) are read only when the subject is stopped. The order is that
+// of save_fds.
 Status save_stdio(const Subject& subject, FdTable& table, image::Image& image, Findings& findings);
 Status save_pipes(const Subject& subject, FdTable& table, image::Image& image, Findings& findings);
 Status save_sockets(const Subject& subject, FdTable& table, image::Image& image, Findings& findings);

@@ -12,7 +12,7 @@ namespace stasis::checkpoint {
 
 namespace {
 
-constexpr unsigned kMemoryMajor = 1;                       // /dev/mem and its like
+constexpr unsigned kMemoryMajor = 1;                   // /dev/mem and its like
 constexpr unsigned kMemoryMinors[] = {3, 5, 7, 8, 9};  // null, zero, full, random, urandom
 constexpr long kOverlayMagic = 0x794c7630;
 
@@ -22,7 +22,8 @@ bool is_plain_device(const Fd& fd) {
          std::find(std::begin(kMemoryMinors), std::end(kMemoryMinors), minor_number) != std::end(kMemoryMinors);
 }
 
-// Whether the path still leads to the very file that is open. An overlay may show another inode once a file was copied up.
+// Whether the path still leads to the very file that is open. An overlay may show another inode once a file was copied
+// up.
 bool leads_to(const Fd& fd) {
   struct stat status;
   if (::stat(fd.link.c_str(), &status) != 0) return false;

@@ -1,5 +1,5 @@
-// Listening sockets: address, backlog and the options that matter when they are bound again. Connections that wait to be accepted are
-// not saved; their clients see a reset when the application ends.
+// Listening sockets: address, backlog and the options that matter when they are bound again. Connections that wait to
+// be accepted are not saved; their clients see a reset when the application ends.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,7 +35,8 @@ bool is_set(const UniqueFd& socket, const Option& option) {
   return ::getsockopt(socket.get(), option.level, option.name, &value, &length) == 0 && value != 0;
 }
 
-// tcp_info holds the backlog of a listening socket where a connection has its SACK count (net/ipv4/tcp.c, tcp_get_info).
+// tcp_info holds the backlog of a listening socket where a connection has its SACK count (net/ipv4/tcp.c,
+// tcp_get_info).
 Result<std::uint32_t> backlog_of(const UniqueFd& socket, int family, std::uint64_t inode) {
   if (family == AF_UNIX) {
     const auto diagnosis = STASIS_TRY(SocketDiagnosis::open());
@@ -80,8 +81,10 @@ Status get_name(const UniqueFd& socket, Side side, sockaddr_storage& address, so
   std::memset(&address, 0, sizeof address);
   length = sizeof address;
   auto* to = reinterpret_cast<sockaddr*>(&address);
-  const int result = side == Side::Local ? ::getsockname(socket.get(), to, &length) : ::getpeername(socket.get(), to, &length);
-  if (result != 0) return Error::of_errno(side == Side::Local ? "getsockname" : "getpeername", "reading a socket's address");
+  const int result =
+      side == Side::Local ? ::getsockname(socket.get(), to, &length) : ::getpeername(socket.get(), to, &length);
+  if (result != 0)
+    return Error::of_errno(side == Side::Local ? "getsockname" : "getpeername", "reading a socket's address");
   return {};
 }
 
@@ -99,8 +102,9 @@ bool is_shut_down(const UniqueFd& socket) {
   return ::poll(&query, 1, 0) == 1 && (query.revents & (POLLRDHUP | POLLHUP)) != 0;
 }
 
-Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd& socket, std::vector<image::FdNumber> numbers,
-                     std::uint32_t flags, image::Image& image, Findings& findings) {
+Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd& socket,
+                     std::vector<image::FdNumber> numbers, std::uint32_t flags, image::Image& image,
+                     Findings& findings) {
   sockaddr_storage address;
   socklen_t length;
   STASIS_TRY(get_name(socket, Side::Local, address, length));
@@ -132,7 +136,8 @@ Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd
     if (is_set(socket, option)) record.options |= option.bit;
   }
   record.printable = printable(address, length);
-  if (address.ss_family == AF_UNIX && !record.printable.empty() && record.printable[0] != '@') record.options |= wire::kSocketUnlinkStale;
+  if (address.ss_family == AF_UNIX && !record.printable.empty() && record.printable[0] != '@')
+    record.options |= wire::kSocketUnlinkStale;
   const auto* raw = reinterpret_cast<const std::uint8_t*>(&address);
   record.address.assign(raw, raw + length);
   record.numbers = std::move(numbers);

@@ -1,7 +1,7 @@
 // Pipes whose ends are all in the application, with the bytes in flight.
 //
-// The bytes are copied by tee(2), which takes nothing out. An end that nobody has any more (the other end then polls as hung up) is
-// saved as closed; an end that another process has is refused.
+// The bytes are copied by tee(2), which takes nothing out. An end that nobody has any more (the other end then polls as
+// hung up) is saved as closed; an end that another process has is refused.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -48,9 +48,10 @@ Result<std::vector<std::uint8_t>> content_of(int source, int capacity) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return Error::of_errno("pipe2", "copying a pipe's content");
   const UniqueFd out(ends[0]), in(ends[1]);
-  // tee needs as many slots as the source has in use. Without privilege a pipe may grow to fs.pipe-max-size; more than that the source
-  // cannot have either, unless a privileged process enlarged it.
-  if (::fcntl(in.get(), F_SETPIPE_SZ, capacity) < 0) return Error::of_errno("fcntl", "making room for a pipe's content");
+  // tee needs as many slots as the source has in use. Without privilege a pipe may grow to fs.pipe-max-size; more than
+  // that the source cannot have either, unless a privileged process enlarged it.
+  if (::fcntl(in.get(), F_SETPIPE_SZ, capacity) < 0)
+    return Error::of_errno("fcntl", "making room for a pipe's content");
   std::size_t done = 0;
   const ssize_t copied = ::tee(source, in.get(), data.size(), SPLICE_F_NONBLOCK);
   if (copied != static_cast<ssize_t>(data.size())) {

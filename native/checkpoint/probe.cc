@@ -102,7 +102,7 @@ volatile sig_atomic_t trapped_number = -1;
 void on_trap(int, siginfo_t* info, void*) { trapped_number = info->si_syscall; }
 
 int try_seccomp() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = on_trap;
   action.sa_flags = SA_SIGINFO | SA_NODEFER;
   if (::sigaction(SIGSYS, &action, nullptr) != 0) return errno;
@@ -130,7 +130,8 @@ int try_vdso_move() {
     void* moved = reinterpret_cast<void*>(
         ::syscall(SYS_mremap, vdso, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, reinterpret_cast<std::uint64_t>(to)));
     if (moved != MAP_FAILED) return 0;
-    // A vdso moves only as a whole: other lengths answer EINVAL (arch/x86/entry/vdso/vma.c). CONFIG_MSEAL_SYSTEM_MAPPINGS answers EPERM.
+    // A vdso moves only as a whole: other lengths answer EINVAL (arch/x86/entry/vdso/vma.c).
+    // CONFIG_MSEAL_SYSTEM_MAPPINGS answers EPERM.
     if (errno != EINVAL || bytes >= kMaxBytes) return errno;
     bytes += wire::kPageBytes;
   }
@@ -192,7 +193,8 @@ Trial try_yama() {
 
 Trial try_rename() {
   // A name that is not there: ENOENT if the flag is known, EINVAL or ENOSYS if not.
-  const int result = ::renameat2(AT_FDCWD, "/proc/self/stasis-none", AT_FDCWD, "/proc/self/stasis-none-2", RENAME_NOREPLACE);
+  const int result =
+      ::renameat2(AT_FDCWD, "/proc/self/stasis-none", AT_FDCWD, "/proc/self/stasis-none-2", RENAME_NOREPLACE);
   return result != 0 && (errno == EINVAL || errno == ENOSYS) ? failed(errno) : worked();
 }
 
@@ -202,7 +204,8 @@ class PtraceTrials {
   PtraceTrials() {
     if (sleeper_.pid() <= 0) return;
     const CancelToken none;
-    auto session = tracer::Session::seize(sleeper_.pid(), [](tracer::Tracee&) { return Status(); }, Deadline::in(kChildTime), none);
+    auto session = tracer::Session::seize(
+        sleeper_.pid(), [](tracer::Tracee&) { return Status(); }, Deadline::in(kChildTime), none);
     if (!session.ok()) {
       held_ = {false, session.error().message()};
       return;
@@ -278,7 +281,8 @@ constexpr const char* kContainer = "allow it in the container's seccomp profile,
 
 std::vector<Feature> probe_features() {
   std::vector<Feature> features;
-  const auto add = [&](const char* name, const char* needed_for, bool required, const Trial& trial, const char* remedy) {
+  const auto add = [&](const char* name, const char* needed_for, bool required, const Trial& trial,
+                       const char* remedy) {
     features.push_back({name, needed_for, trial.available, trial.detail, trial.available ? "" : remedy, required});
   };
   const PtraceTrials held;
@@ -288,25 +292,32 @@ std::vector<Feature> probe_features() {
       "report this together with /proc/self/maps");
   add("mremap of the vdso", "run: moves the kernel's vdso into the runtime's window", false, in_child(try_vdso_move),
       "clocks then cost a system call; use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS");
-  add("ptrace", "checkpoint: stops the application", true, held.held(), "allow ptrace(2) in the container's seccomp profile");
-  add("yama ptrace_scope", "checkpoint: tracing a process that is not one's own child", true, try_yama(), "sysctl kernel.yama.ptrace_scope=1");
-  add("PTRACE_GET_RSEQ_CONFIGURATION", "checkpoint: restartable sequences (kernel 5.13)", true, held.rseq(), kNewerKernel);
+  add("ptrace", "checkpoint: stops the application", true, held.held(),
+      "allow ptrace(2) in the container's seccomp profile");
+  add("yama ptrace_scope", "checkpoint: tracing a process that is not one's own child", true, try_yama(),
+      "sysctl kernel.yama.ptrace_scope=1");
+  add("PTRACE_GET_RSEQ_CONFIGURATION", "checkpoint: restartable sequences (kernel 5.13)", true, held.rseq(),
+      kNewerKernel);
   add("PTRACE_GETSIGMASK, PTRACE_SETSIGMASK", "checkpoint: signal masks", true, held.mask(), kConfig);
   add("PTRACE_PEEKSIGINFO", "checkpoint: queued signals", true, held.queue(), kNewerKernel);
   add("PTRACE_GET_SYSCALL_INFO", "checkpoint: interrupted calls (kernel 5.3)", true, held.call(), kNewerKernel);
   add("NT_X86_XSTATE", "checkpoint: vector registers", true, held.area(), "use a processor with XSAVE");
   add("process_vm_readv", "checkpoint: reads memory", true, try_memory_read(), kContainer);
-  add("PAGEMAP_SCAN", "checkpoint: finds pages quickly (kernel 6.7)", false, try_scan(), "none needed: /proc/PID/pagemap is read instead, which takes longer");
+  add("PAGEMAP_SCAN", "checkpoint: finds pages quickly (kernel 6.7)", false, try_scan(),
+      "none needed: /proc/PID/pagemap is read instead, which takes longer");
   add("kcmp", "checkpoint: which descriptors are one open file", true, try_compare(), kContainer);
   add("pidfd_open, pidfd_getfd", "checkpoint: asks sockets and pipes (kernel 5.6)", true, try_take_fd(), kContainer);
   add("unix_diag", "checkpoint: which UNIX sockets belong together", false, try_unix_diagnosis(),
       "modprobe unix_diag; without it applications with socket pairs are refused");
   add("PR_GET_TID_ADDRESS", "checkpoint: where threads announce their end", true, try_tid_address(), kConfig);
-  add("/proc/PID/task/TID/children", "checkpoint: finds child processes", true, try_children(), "use a kernel with CONFIG_PROC_CHILDREN");
-  add("renameat2", "checkpoint: commits without replacing anything", false, try_rename(), "none needed: rename(2) is used instead");
+  add("/proc/PID/task/TID/children", "checkpoint: finds child processes", true, try_children(),
+      "use a kernel with CONFIG_PROC_CHILDREN");
+  add("renameat2", "checkpoint: commits without replacing anything", false, try_rename(),
+      "none needed: rename(2) is used instead");
   add("PR_SET_MM_MAP", "run, restore: the layout that /proc shows", true, try_memory_map_prctl(), kConfig);
   add("memfd_create", "restore: hands over the plan", true, try_memory_file(), kContainer);
-  add("close_range", "restore: closes descriptors (kernel 5.9)", false, try_close_range(), "none needed: they are closed one by one");
+  add("close_range", "restore: closes descriptors (kernel 5.9)", false, try_close_range(),
+      "none needed: they are closed one by one");
   add("TFD_IOC_SET_TICKS", "restore: expirations of a timerfd that were not read", false, try_set_ticks(), kConfig);
   add("PROCMAP_QUERY", "restored applications: madvise and mremap (kernel 6.11)", false, try_map_query(),
       "none needed: /proc/self/maps is read instead, which takes longer");

@@ -13,8 +13,21 @@ namespace stasis::checkpoint {
 namespace {
 
 // Fields of /proc/PID/stat, proc(5).
-enum StatField { kParent = 4, kGroup = 5, kSession = 6, kStartCode = 26, kEndCode = 27, kStartStack = 28, kStartData = 45, kEndData = 46,
-                 kStartBreak = 47, kArgStart = 48, kArgEnd = 49, kEnvStart = 50, kEnvEnd = 51 };
+enum StatField {
+  kParent = 4,
+  kGroup = 5,
+  kSession = 6,
+  kStartCode = 26,
+  kEndCode = 27,
+  kStartStack = 28,
+  kStartData = 45,
+  kEndData = 46,
+  kStartBreak = 47,
+  kArgStart = 48,
+  kArgEnd = 49,
+  kEnvStart = 50,
+  kEnvEnd = 51
+};
 
 std::int64_t realtime_ns() {
   timespec time{};
@@ -44,7 +57,8 @@ std::string hex(const std::uint8_t* bytes, std::size_t count) {
 
 }  // namespace
 
-Status record_process(const Subject& subject, const tracer::ProcessState& state, const procfs::Fields& status, image::Image& image) {
+Status record_process(const Subject& subject, const tracer::ProcessState& state, const procfs::Fields& status,
+                      image::Image& image) {
   const procfs::Stat stat = STASIS_TRY(procfs::read_stat(subject.pid));
   image::Process& process = image.process;
   process.pid = subject.pid;

@@ -14,6 +14,7 @@ void record_threads(const tracer::ProcessState& state, image::Image& image);
 void record_signals(const tracer::ProcessState& state, const procfs::Fields& status, image::Image& image);
 
 // Process, MemoryLayout, Clock and the header's facts about this host.
-Status record_process(const Subject& subject, const tracer::ProcessState& state, const procfs::Fields& status, image::Image& image);
+Status record_process(const Subject& subject, const tracer::ProcessState& state, const procfs::Fields& status,
+                      image::Image& image);
 
 }  // namespace stasis::checkpoint

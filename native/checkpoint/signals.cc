@@ -1,7 +1,7 @@
 // Signal actions, queued signals and interval timers as records.
 //
-// The kernel's table of actions holds the runtime's thunks, so the program's view is taken from the runtime's state. An action that the
-// program never set is default, or ignored if it was born so.
+// The kernel's table of actions holds the runtime's thunks, so the program's view is taken from the runtime's state. An
+// action that the program never set is default, or ignored if it was born so.
 #include <signal.h>
 
 #include <cstring>
@@ -40,7 +40,8 @@ void record_signals(const tracer::ProcessState& state, const procfs::Fields& sta
       record.flags = action.flags;
       record.restorer = action.restorer;
       record.mask = action.mask;
-      // SA_RESETHAND: the kernel went back to the default action by itself (signal(7)); the runtime's own SIGSYS action is never reset.
+      // SA_RESETHAND: the kernel went back to the default action by itself (signal(7)); the runtime's own SIGSYS action
+      // is never reset.
       const std::uint64_t caught = status.number("SigCgt", 16);
       if (signal != SIGSYS && record.handler > kIgnore && ((caught | ignored) & bit) == 0) record.handler = 0;
     } else if ((ignored & bit) != 0) {

@@ -1,7 +1,8 @@
 // Sockets: UNIX pairs whose ends are both in the application, with the bytes queued in them, and listening sockets.
 //
-// Options and names are asked on a duplicate of the application's descriptor (pidfd_getfd). Queued bytes are read with MSG_PEEK, which
-// takes nothing out. Which socket is the other end of a pair is known to the kernel alone (os/sock_diag.h).
+// Options and names are asked on a duplicate of the application's descriptor (pidfd_getfd). Queued bytes are read with
+// MSG_PEEK, which takes nothing out. Which socket is the other end of a pair is known to the kernel alone
+// (os/sock_diag.h).
 #include "checkpoint/sockets.h"
 
 #include <netinet/in.h>
@@ -34,7 +35,8 @@ struct Socket {
 Result<int> option(const UniqueFd& socket, int level, int name) {
   int value = 0;
   socklen_t length = sizeof value;
-  if (::getsockopt(socket.get(), level, name, &value, &length) != 0) return Error::of_errno("getsockopt", "reading a socket's options");
+  if (::getsockopt(socket.get(), level, name, &value, &length) != 0)
+    return Error::of_errno("getsockopt", "reading a socket's options");
   return value;
 }
 
@@ -111,10 +113,12 @@ class SocketSaver {
 Status SocketSaver::save_socket(std::uint64_t inode, const Socket& socket) {
   const bool tcp = (socket.family == AF_INET || socket.family == AF_INET6) && socket.type == SOCK_STREAM;
   if (socket.listening && (tcp || socket.family == AF_UNIX)) {
-    return save_listener(subject_, inode, socket.duplicate, socket.description->numbers(), socket.description->first().flags, image_, findings_);
+    return save_listener(subject_, inode, socket.duplicate, socket.description->numbers(),
+                         socket.description->first().flags, image_, findings_);
   }
   if (socket.family == AF_UNIX) return save_unix(inode, socket);
-  const std::string local = printable_name(socket.duplicate, Side::Local), remote = printable_name(socket.duplicate, Side::Remote);
+  const std::string local = printable_name(socket.duplicate, Side::Local),
+                    remote = printable_name(socket.duplicate, Side::Remote);
   std::string what = name_of_kind(socket);
   if (tcp && !remote.empty()) {
     what = "an established TCP connection, " + local + " to " + remote;
@@ -129,28 +133,35 @@ Status SocketSaver::save_unix(std::uint64_t inode, const Socket& socket) {
   const auto diagnosis = STASIS_TRY(SocketDiagnosis::open());
   auto facts = diagnosis.unix_socket(inode);
   if (!facts.ok()) {
-    if (facts.error().kind != ErrorKind::NotFound) return std::move(facts).error().with_pid(subject_.pid).with_fd(socket.description->first().number);
+    if (facts.error().kind != ErrorKind::NotFound)
+      return std::move(facts).error().with_pid(subject_.pid).with_fd(socket.description->first().number);
     // Closed in the meantime, or unix_diag is not there to be asked.
     if (subject_.phase == Phase::Stopped) {
-      findings_.add(where(socket), "a UNIX socket whose other end the kernel does not tell", "load the module unix_diag, or close it");
+      findings_.add(where(socket), "a UNIX socket whose other end the kernel does not tell",
+                    "load the module unix_diag, or close it");
     }
     return {};
   }
   const std::string link = "socket:[" + std::to_string(inode) + "]";
-  const std::string local = printable_name(socket.duplicate, Side::Local), remote = printable_name(socket.duplicate, Side::Remote);
+  const std::string local = printable_name(socket.duplicate, Side::Local),
+                    remote = printable_name(socket.duplicate, Side::Remote);
   if (!facts.value().peer.has_value() || !local.empty() || !remote.empty()) {
     const std::string name = !local.empty() ? " at " + local : "";
-    findings_.add(where(socket), (facts.value().peer.has_value() ? "a connected UNIX socket" : "a UNIX socket that is neither connected nor listening") +
-                                     name + (remote.empty() ? "" : " to " + remote),
+    findings_.add(where(socket),
+                  (facts.value().peer.has_value() ? "a connected UNIX socket"
+                                                  : "a UNIX socket that is neither connected nor listening") +
+                      name + (remote.empty() ? "" : " to " + remote),
                   "close it before the checkpoint");
     return {};
   }
   const std::uint64_t peer_inode = *facts.value().peer;
   const auto peer = sockets_.find(peer_inode);
   const std::string peer_link = "socket:[" + std::to_string(peer_inode) + "]";
-  const bool outside = (peer_inode != kNoPeer && peer == sockets_.end()) || table_.shared->shared(link) || table_.shared->shared(peer_link);
+  const bool outside = (peer_inode != kNoPeer && peer == sockets_.end()) || table_.shared->shared(link) ||
+                       table_.shared->shared(peer_link);
   if (outside) {
-    findings_.add(where(socket), "a UNIX socket connected to another process", "close it, or keep both ends inside the application");
+    findings_.add(where(socket), "a UNIX socket connected to another process",
+                  "close it, or keep both ends inside the application");
     return {};
   }
   if (peer_inode != kNoPeer) done_.insert(peer_inode);
@@ -159,7 +170,8 @@ Status SocketSaver::save_unix(std::uint64_t inode, const Socket& socket) {
 
 Result<std::vector<std::uint8_t>> SocketSaver::queue_of(const Socket& socket) {
   int bytes = 0;
-  if (::ioctl(socket.duplicate.get(), FIONREAD, &bytes) != 0) return Error::of_errno("ioctl", "asking how much is queued in a socket");
+  if (::ioctl(socket.duplicate.get(), FIONREAD, &bytes) != 0)
+    return Error::of_errno("ioctl", "asking how much is queued in a socket");
   std::vector<std::uint8_t> data(static_cast<std::size_t>(bytes));
   // Even an empty datagram is seen: a datagram queue is empty only when peeking finds nothing.
   std::uint8_t none = 0;
@@ -190,7 +202,8 @@ Result<std::vector<std::uint8_t>> SocketSaver::queue_of(const Socket& socket) {
     findings_.add(where(socket), "a socket pair with datagrams in flight", "read them before the checkpoint");
   } else if (rights || static_cast<std::size_t>(count) < data.size()) {
     // A peek ends where a message carries file descriptors or comes from another sender.
-    findings_.add(where(socket), "a socket pair with file descriptors or credentials in flight", "receive them before the checkpoint");
+    findings_.add(where(socket), "a socket pair with file descriptors or credentials in flight",
+                  "receive them before the checkpoint");
   }
   data.resize(static_cast<std::size_t>(std::max<ssize_t>(0, socket.type == SOCK_STREAM ? count : 0)));
   return data;

@@ -18,7 +18,8 @@ std::string printable_name(const UniqueFd& socket, Side side);
 bool is_shut_down(const UniqueFd& socket);
 
 // A listening TCP or UNIX socket.
-Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd& socket, std::vector<image::FdNumber> numbers,
-                     std::uint32_t flags, image::Image& image, Findings& findings);
+Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd& socket,
+                     std::vector<image::FdNumber> numbers, std::uint32_t flags, image::Image& image,
+                     Findings& findings);
 
 }  // namespace stasis::checkpoint

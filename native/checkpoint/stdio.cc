@@ -1,8 +1,9 @@
 // The application's own stdin, stdout and stderr: replaced at a restore by the restorer's.
 //
-// The keeper recorded which files they were at the launch. A terminal, pipe or socket of that identity is the stream whatever its number;
-// a file or device only when one of its numbers is 0, 1 or 2, since a program may well open /dev/null or its log itself. Without a
-// record, numbers 0 to 2 on a terminal, or on a pipe or socket whose other end is outside, are taken for it.
+// The keeper recorded which files they were at the launch. A terminal, pipe or socket of that identity is the stream
+// whatever its number; a file or device only when one of its numbers is 0, 1 or 2, since a program may well open
+// /dev/null or its log itself. Without a record, numbers 0 to 2 on a terminal, or on a pipe or socket whose other end
+// is outside, are taken for it.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -16,7 +17,8 @@ namespace stasis::checkpoint {
 namespace {
 
 constexpr std::uint32_t kTypeMask = S_IFMT;
-constexpr unsigned kTtyMajors[] = {4, 5, 136, 137, 138, 139, 140, 141, 142, 143};  // Documentation/admin-guide/devices.txt
+constexpr unsigned kTtyMajors[] = {4,   5,   136, 137, 138,
+                                   139, 140, 141, 142, 143};  // Documentation/admin-guide/devices.txt
 
 bool is_terminal(const Fd& fd) {
   if (fd.type() != S_IFCHR) return false;
@@ -27,7 +29,8 @@ bool is_terminal(const Fd& fd) {
 bool is_stream_number(int number) { return number >= 0 && number <= 2; }
 
 bool matches(const Fd& fd, const StdioIdentity& identity) {
-  return identity.known() && identity.device == fd.device && identity.inode == fd.inode && (identity.type & kTypeMask) == fd.type();
+  return identity.known() && identity.device == fd.device && identity.inode == fd.inode &&
+         (identity.type & kTypeMask) == fd.type();
 }
 
 class StdioFinder {
@@ -38,10 +41,12 @@ class StdioFinder {
 
   bool is_stdio(const Description& description) const {
     const Fd& fd = description.first();
-    const bool low = std::any_of(description.fds.begin(), description.fds.end(), [](const Fd& f) { return is_stream_number(f.number); });
+    const bool low = std::any_of(description.fds.begin(), description.fds.end(),
+                                 [](const Fd& f) { return is_stream_number(f.number); });
     const bool channel = is_terminal(fd) || fd.type() == S_IFIFO || fd.type() == S_IFSOCK;
     if (known_) {
-      const bool match = std::any_of(identities_.begin(), identities_.end(), [&](const StdioIdentity& i) { return matches(fd, i); });
+      const bool match =
+          std::any_of(identities_.begin(), identities_.end(), [&](const StdioIdentity& i) { return matches(fd, i); });
       return match && (channel || low);
     }
     if (!low) return false;
@@ -49,12 +54,15 @@ class StdioFinder {
     return (fd.link_starts("pipe:[") || fd.link_starts("socket:[")) && table_.shared->shared(fd.link);
   }
 
-  // Numbers 0 to 2 stand for their own stream even if they are one description (a terminal's three), since the restorer's need not be.
+  // Numbers 0 to 2 stand for their own stream even if they are one description (a terminal's three), since the
+  // restorer's need not be.
   std::uint32_t stream_of(const Description& description, const Fd& fd) const {
     if (is_stream_number(fd.number)) return static_cast<std::uint32_t>(fd.number);
     if (fd.access() == O_RDONLY) return 0;
-    const bool has_error = std::any_of(description.fds.begin(), description.fds.end(), [](const Fd& f) { return f.number == 2; });
-    const bool has_output = std::any_of(description.fds.begin(), description.fds.end(), [](const Fd& f) { return f.number == 1; });
+    const bool has_error =
+        std::any_of(description.fds.begin(), description.fds.end(), [](const Fd& f) { return f.number == 2; });
+    const bool has_output =
+        std::any_of(description.fds.begin(), description.fds.end(), [](const Fd& f) { return f.number == 1; });
     if (has_error && !has_output) return 2;
     if (has_output) return 1;
     for (const std::uint32_t stream : {1u, 2u, 0u}) {

@@ -1,4 +1,5 @@
-// timerfd timers, from fdinfo: it_value there is the time that is left, for absolute timers too (fs/timerfd.c, timerfd_show).
+// timerfd timers, from fdinfo: it_value there is the time that is left, for absolute timers too (fs/timerfd.c,
+// timerfd_show).
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -19,8 +20,8 @@ std::int64_t parse_time(std::string_view text) {
   return seconds * 1'000'000'000LL + nanoseconds;
 }
 
-// The timer as it stands now. The kernel counts the periods that have passed only when it is asked for the time or the fd is read, which is
-// what fdinfo does not do; asking changes nothing that the program can tell.
+// The timer as it stands now. The kernel counts the periods that have passed only when it is asked for the time or the
+// fd is read, which is what fdinfo does not do; asking changes nothing that the program can tell.
 Result<procfs::Fields> brought_up_to_date(const Subject& subject, const Fd& fd) {
   const auto timer = STASIS_TRY(duplicate_fd_of(subject.process, fd.number));
   itimerspec setting;

@@ -27,7 +27,8 @@ Status signal_process(const UniqueFd& process, int signal) {
 
 Result<bool> same_description(pid_t first_pid, int first_fd, pid_t second_pid, int second_fd) {
   const long order = ::syscall(SYS_kcmp, first_pid, second_pid, KCMP_FILE, first_fd, second_fd);
-  if (order < 0) return Error::of_errno("kcmp", "comparing open file descriptions").with_pid(first_pid).with_fd(first_fd);
+  if (order < 0)
+    return Error::of_errno("kcmp", "comparing open file descriptions").with_pid(first_pid).with_fd(first_fd);
   return order == 0;
 }
 

@@ -11,7 +11,8 @@ namespace stasis {
 
 Result<UniqueFd> open_process(pid_t pid);
 
-// A duplicate of the process's fd: the same open file description, so nothing may be read from it that the process should see.
+// A duplicate of the process's fd: the same open file description, so nothing may be read from it that the process
+// should see.
 Result<UniqueFd> duplicate_fd_of(const UniqueFd& process, int fd);
 
 Status signal_process(const UniqueFd& process, int signal);

@@ -71,7 +71,9 @@ Status ProcessMemory::write(std::uint64_t address, std::span<const std::uint8_t>
   const ssize_t count = ::process_vm_writev(pid_, &local, 1, &remote, 1, 0);
   if (count == static_cast<ssize_t>(from.size())) return {};
   if (count >= 0) errno = EFAULT;
-  return Error::of_errno("process_vm_writev", "writing into the runtime's window").with_pid(pid_).with_range(address, from.size());
+  return Error::of_errno("process_vm_writev", "writing into the runtime's window")
+      .with_pid(pid_)
+      .with_range(address, from.size());
 }
 
 }  // namespace stasis

@@ -1,5 +1,5 @@
-// The memory of another process: process_vm_readv/writev, with /proc/PID/mem for what the process itself may not read (PROT_NONE).
-// Needs ptrace access; needs no stop.
+// The memory of another process: process_vm_readv/writev, with /proc/PID/mem for what the process itself may not read
+// (PROT_NONE). Needs ptrace access; needs no stop.
 #pragma once
 
 #include <sys/types.h>

@@ -89,7 +89,8 @@ std::string_view Fields::find(std::string_view name) const {
     std::size_t end = text_.find('\n', at);
     if (end == std::string::npos) end = text_.size();
     const std::string_view line(text_.data() + at, end - at);
-    if (line.size() > name.size() && line[name.size()] == ':' && line.starts_with(name)) return trim(line.substr(name.size() + 1));
+    if (line.size() > name.size() && line[name.size()] == ':' && line.starts_with(name))
+      return trim(line.substr(name.size() + 1));
     at = end + 1;
   }
   return {};

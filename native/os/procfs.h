@@ -1,4 +1,5 @@
-// /proc/PID, parsed. Text is read whole, in as few reads as the kernel allows; parsing never trusts a line it does not know.
+// /proc/PID, parsed. Text is read whole, in as few reads as the kernel allows; parsing never trusts a line it does not
+// know.
 #pragma once
 
 #include <sys/types.h>
@@ -20,7 +21,7 @@ struct MapLine {
   bool shared = false;
   std::uint64_t device = 0;  // as st_dev
   std::uint64_t inode = 0;
-  std::string name;  // path, [name] or empty; escapes of newlines undone
+  std::string name;      // path, [name] or empty; escapes of newlines undone
   std::string vm_flags;  // " rd wr mr ", from smaps only
 
   bool operator==(const MapLine& other) const {

@@ -13,7 +13,9 @@ namespace stasis::ptrace {
 namespace {
 
 // glibc's ptrace() has an enum for its request and other results for PEEK requests; the raw call has neither.
-long call(long request, pid_t tid, void* address, void* data) { return ::syscall(SYS_ptrace, request, tid, address, data); }
+long call(long request, pid_t tid, void* address, void* data) {
+  return ::syscall(SYS_ptrace, request, tid, address, data);
+}
 
 void* number(std::uint64_t value) { return reinterpret_cast<void*>(value); }
 
@@ -28,7 +30,8 @@ constexpr std::size_t kXstateMaxBytes = 64 * 1024;
 
 Status seize(pid_t tid) {
   const std::uint64_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
-  if (call(PTRACE_SEIZE, tid, nullptr, number(options)) != 0) return failed("PTRACE_SEIZE", tid, "taking hold of the thread");
+  if (call(PTRACE_SEIZE, tid, nullptr, number(options)) != 0)
+    return failed("PTRACE_SEIZE", tid, "taking hold of the thread");
   return {};
 }
 

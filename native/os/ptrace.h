@@ -1,5 +1,5 @@
-// ptrace(2) and what belongs to it, one wrapper per request, each naming the thread in its error. All must be called on the thread
-// that seized the tracee. ESRCH means the tracee is not stopped or is gone.
+// ptrace(2) and what belongs to it, one wrapper per request, each naming the thread in its error. All must be called on
+// the thread that seized the tracee. ESRCH means the tracee is not stopped or is gone.
 #pragma once
 
 #include <signal.h>

@@ -55,7 +55,8 @@ Result<SocketDiagnosis> SocketDiagnosis::open() {
   if (!fd) return Error::of_errno("socket", kDoing);
   // The kernel answers within the call that asks; the time-out is for a kernel that does not.
   const timeval second{1, 0};
-  if (::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) != 0) return Error::of_errno("setsockopt", kDoing);
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second) != 0)
+    return Error::of_errno("setsockopt", kDoing);
   return SocketDiagnosis(std::move(fd));
 }
 
@@ -72,7 +73,8 @@ Result<UnixSocketFacts> SocketDiagnosis::unix_socket(std::uint64_t inode) const 
   message.request.udiag_ino = static_cast<__u32>(inode);
   message.request.udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN;
   message.request.udiag_cookie[0] = message.request.udiag_cookie[1] = ~0u;  // any generation of the inode number
-  if (::send(fd_.get(), &message, sizeof message, 0) != static_cast<ssize_t>(sizeof message)) return Error::of_errno("send", kDoing);
+  if (::send(fd_.get(), &message, sizeof message, 0) != static_cast<ssize_t>(sizeof message))
+    return Error::of_errno("send", kDoing);
   alignas(nlmsghdr) unsigned char answer[4096];
   const ssize_t count = ::recv(fd_.get(), answer, sizeof answer, 0);
   if (count < static_cast<ssize_t>(sizeof(nlmsghdr))) return Error::of_errno("recv", kDoing);

@@ -16,8 +16,8 @@ constexpr std::uint64_t kAlignment = 64;
 constexpr std::uint64_t kReturnAddressBytes = 8;
 constexpr std::uint32_t kMaxXstateBytes = 64 * 1024;
 constexpr std::uint64_t kLegacyFeatures = 3;  // x87 and SSE: their areas are always there, and MXCSR goes with SSE
-// An alternate stack's mode that the kernel refuses with EINVAL, which rt_sigreturn ignores (kernel/signal.c, restore_altstack): the
-// frame is written before the tracer can know the alternate stack.
+// An alternate stack's mode that the kernel refuses with EINVAL, which rt_sigreturn ignores (kernel/signal.c,
+// restore_altstack): the frame is written before the tracer can know the alternate stack.
 constexpr std::uint32_t kInvalidStackMode = 0x0badc0de & ~3u & ~(1u << 31);
 
 constexpr std::uint64_t align(std::uint64_t value) { return (value + kAlignment - 1) & ~(kAlignment - 1); }
@@ -27,7 +27,8 @@ constexpr std::uint64_t kXsaveOffset = align(kReturnAddressBytes + sizeof(Kernel
 
 std::uint64_t features_in_use(const std::vector<std::uint8_t>& xsave) {
   std::uint64_t features = 0;
-  if (xsave.size() >= arch::kXsaveMinBytes) std::memcpy(&features, xsave.data() + arch::kXsaveHeaderOffset, sizeof features);
+  if (xsave.size() >= arch::kXsaveMinBytes)
+    std::memcpy(&features, xsave.data() + arch::kXsaveHeaderOffset, sizeof features);
   return features;
 }
 
@@ -57,8 +58,9 @@ user_regs_struct registers_of(const arch::KernelSigcontext& context, const user_
   return registers;
 }
 
-// The standard format has a fixed place for every component (cpuid leaf 0xd). What ptrace gives is as long as the processor's largest
-// state, but a frame may be no longer than what the thread has permission for (AMX; kernel 5.16): the rest is cut.
+// The standard format has a fixed place for every component (cpuid leaf 0xd). What ptrace gives is as long as the
+// processor's largest state, but a frame may be no longer than what the thread has permission for (AMX; kernel 5.16):
+// the rest is cut.
 std::uint32_t xstate_bytes_in_use(const std::vector<std::uint8_t>& xsave) {
   std::uint32_t bytes = arch::kXsaveMinBytes;
   const std::uint64_t features = features_in_use(xsave);
@@ -75,8 +77,8 @@ std::uint64_t frame_bytes(const std::vector<std::uint8_t>& xsave) {
   return align(kXsaveOffset + xstate_bytes_in_use(xsave) + sizeof arch::kFrameMagic2);
 }
 
-std::uint64_t put_frame(std::uint8_t* to, std::uint64_t address, const user_regs_struct& registers, std::uint64_t signal_mask,
-                        const std::vector<std::uint8_t>& xsave) {
+std::uint64_t put_frame(std::uint8_t* to, std::uint64_t address, const user_regs_struct& registers,
+                        std::uint64_t signal_mask, const std::vector<std::uint8_t>& xsave) {
   KernelUcontext ucontext{};
   ucontext.flags = arch::kUcontextXstate | arch::kUcontextSegments | arch::kUcontextStrictSegments;
   ucontext.stack.flags = kInvalidStackMode;
@@ -122,11 +124,13 @@ Result<std::vector<std::uint8_t>> xsave_of(const ProcessMemory& memory, const ar
   const auto software = STASIS_TRY(memory.read_value<FrameSoftwareBytes>(context.fpstate + arch::kFrameSoftwareOffset));
   if (context.fpstate == 0 || software.magic1 != arch::kFrameMagic1 || software.xstate_bytes < arch::kXsaveMinBytes ||
       software.xstate_bytes > kMaxXstateBytes) {
-    return Error::plain(ErrorKind::Failed, "reading the extended registers of a trapped call").with_range(context.fpstate, 0);
+    return Error::plain(ErrorKind::Failed, "reading the extended registers of a trapped call")
+        .with_range(context.fpstate, 0);
   }
   std::vector<std::uint8_t> area(software.xstate_bytes);
   STASIS_TRY(memory.read(context.fpstate, area));
-  // ptrace puts the enabled features (XCR0) where frames have their magic, and zeros behind (arch/x86/kernel/fpu/xstate.c).
+  // ptrace puts the enabled features (XCR0) where frames have their magic, and zeros behind
+  // (arch/x86/kernel/fpu/xstate.c).
   std::uint8_t* place = area.data() + arch::kFrameSoftwareOffset;
   std::memset(place, 0, sizeof software);
   std::memcpy(place, &software.features, sizeof software.features);

@@ -1,4 +1,5 @@
-// Turning a thread's registers into an rt_sigreturn frame and a SIGSYS frame back into registers (arch/x86_64/sigframe.h).
+// Turning a thread's registers into an rt_sigreturn frame and a SIGSYS frame back into registers
+// (arch/x86_64/sigframe.h).
 #pragma once
 
 #include <sys/user.h>
@@ -20,10 +21,10 @@ std::uint32_t xstate_bytes_in_use(const std::vector<std::uint8_t>& xsave);
 // Bytes that put_frame needs for this area.
 std::uint64_t frame_bytes(const std::vector<std::uint8_t>& xsave);
 
-// Lays out at `to`, which will stand at `address` (64-byte aligned) in the thread, a frame that returns to the given context. Returns
-// the address of its ucontext. The alternate stack is left as it is at that time.
-std::uint64_t put_frame(std::uint8_t* to, std::uint64_t address, const user_regs_struct& registers, std::uint64_t signal_mask,
-                        const std::vector<std::uint8_t>& xsave);
+// Lays out at `to`, which will stand at `address` (64-byte aligned) in the thread, a frame that returns to the given
+// context. Returns the address of its ucontext. The alternate stack is left as it is at that time.
+std::uint64_t put_frame(std::uint8_t* to, std::uint64_t address, const user_regs_struct& registers,
+                        std::uint64_t signal_mask, const std::vector<std::uint8_t>& xsave);
 
 // The XSAVE area that a frame of the kernel's points to, in the form of NT_X86_XSTATE.
 Result<std::vector<std::uint8_t>> xsave_of(const ProcessMemory& memory, const arch::KernelSigcontext& context);

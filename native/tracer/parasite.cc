@@ -28,7 +28,9 @@ std::uint64_t block_address(const ParasiteThread& thread) { return frame_address
 
 }  // namespace
 
-std::uint64_t ParasiteSlot::bytes_needed(std::uint64_t frame) { return align(kMinStackBytes + kBlockBytes + align(frame)); }
+std::uint64_t ParasiteSlot::bytes_needed(std::uint64_t frame) {
+  return align(kMinStackBytes + kBlockBytes + align(frame));
+}
 
 std::size_t Parasite::add(ParasiteThread& thread, const RemoteCall& call) {
   STASIS_CHECK(thread.block.count < wire::kParasiteMaxCommands);
@@ -44,9 +46,11 @@ std::uint64_t Parasite::data_address(const ParasiteThread& thread, std::uint64_t
 }
 
 Status Parasite::start(ParasiteThread& thread) {
-  STASIS_CHECK(ParasiteSlot::bytes_needed(frame_bytes(thread.xsave)) <= thread.slot.bytes && thread.slot.address % kAlignment == 0);
+  STASIS_CHECK(ParasiteSlot::bytes_needed(frame_bytes(thread.xsave)) <= thread.slot.bytes &&
+               thread.slot.address % kAlignment == 0);
   std::vector<std::uint8_t> bytes(kBlockBytes + frame_bytes(thread.xsave));
-  thread.block.frame = put_frame(bytes.data() + kBlockBytes, frame_address(thread), thread.fallback, thread.mask, thread.xsave);
+  thread.block.frame =
+      put_frame(bytes.data() + kBlockBytes, frame_address(thread), thread.fallback, thread.mask, thread.xsave);
   thread.block.done = 0;
   std::memcpy(bytes.data(), &thread.block, sizeof thread.block);
   STASIS_TRY(memory_.write(block_address(thread), bytes));
@@ -56,9 +60,10 @@ Status Parasite::start(ParasiteThread& thread) {
   registers.rdi = block_address(thread);
   registers.rsp = block_address(thread);
   registers.eflags &= ~(kTrapFlag | kDirectionFlag);
-  // In the entry stop of a call the kernel will make whatever orig_rax says: a call without effect. Elsewhere -1 means that there is no
-  // call to be restarted.
-  registers.orig_rax = thread.tracee->at == Tracee::At::Entry ? static_cast<unsigned long long>(SYS_getpid) : static_cast<unsigned long long>(-1);
+  // In the entry stop of a call the kernel will make whatever orig_rax says: a call without effect. Elsewhere -1 means
+  // that there is no call to be restarted.
+  registers.orig_rax = thread.tracee->at == Tracee::At::Entry ? static_cast<unsigned long long>(SYS_getpid)
+                                                              : static_cast<unsigned long long>(-1);
   STASIS_TRY(ptrace::set_registers(thread.tracee->tid, registers));
   STASIS_TRY(ptrace::set_signal_mask(thread.tracee->tid, kAllSignals));
   thread.tracee->slice = {};
@@ -69,11 +74,16 @@ Status Parasite::start(ParasiteThread& thread) {
 Result<bool> Parasite::at_sigreturn(Tracee& tracee) {
   switch (tracee.at) {
     case Tracee::At::Gone:
-      return Error::plain(ErrorKind::NotFound, "the application ended while it was being saved").with_pid(session_.pid()).with_tid(tracee.tid);
+      return Error::plain(ErrorKind::NotFound, "the application ended while it was being saved")
+          .with_pid(session_.pid())
+          .with_tid(tracee.tid);
     case Tracee::At::Signal:
-      // SIGSTOP cannot be blocked; it takes effect when the session ends. Faults cannot be blocked either, and there is no reason for one.
+      // SIGSTOP cannot be blocked; it takes effect when the session ends. Faults cannot be blocked either, and there is
+      // no reason for one.
       if (tracee.signal == SIGSEGV || tracee.signal == SIGBUS || tracee.signal == SIGILL || tracee.signal == SIGSYS) {
-        return Error::plain(ErrorKind::Failed, "a call in the application ended in a fault").with_pid(session_.pid()).with_tid(tracee.tid);
+        return Error::plain(ErrorKind::Failed, "a call in the application ended in a fault")
+            .with_pid(session_.pid())
+            .with_tid(tracee.tid);
       }
       break;
     case Tracee::At::Entry: {
@@ -94,12 +104,14 @@ Status Parasite::run(const std::vector<ParasiteThread*>& threads, Deadline deadl
     STASIS_TRY(start(*thread));
     tracees.push_back(thread->tracee);
   }
-  const Session::Drive drive{[this](Tracee& tracee) { return at_sigreturn(tracee); }, "making calls in the application"};
+  const Session::Drive drive{[this](Tracee& tracee) { return at_sigreturn(tracee); },
+                             "making calls in the application"};
   STASIS_TRY(session_.drive(tracees, drive, deadline, cancel));
   for (ParasiteThread* thread : threads) {
     thread->block = STASIS_TRY(memory_.read_value<wire::ParasiteBlock>(block_address(*thread)));
     if (thread->block.done != thread->block.count) {
-      return Error::plain(ErrorKind::Failed, "the calls in the application were not all made").with_tid(thread->tracee->tid);
+      return Error::plain(ErrorKind::Failed, "the calls in the application were not all made")
+          .with_tid(thread->tracee->tid);
     }
   }
   return {};
@@ -113,7 +125,8 @@ Status Parasite::go_home(const std::vector<ParasiteThread*>& threads, Deadline d
       returning.push_back(thread->tracee);
       continue;
     }
-    // The mask first: between the two calls the thread still stands in front of the rt_sigreturn, which sets the same mask.
+    // The mask first: between the two calls the thread still stands in front of the rt_sigreturn, which sets the same
+    // mask.
     STASIS_TRY(ptrace::set_signal_mask(thread->tracee->tid, thread->mask));
     STASIS_TRY(ptrace::set_registers(thread->tracee->tid, thread->live));
   }

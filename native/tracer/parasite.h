@@ -11,7 +11,8 @@
 //     | go_home(), thread that was in user mode: the rt_sigreturn is done
 //   exit stop of rt_sigreturn                          goes on; it stands at its own context again
 //     | go_home(), thread that was in an interrupted call: first its own mask, then registers that enter the call again
-//   entry stop of its own call                         makes the call: with the time that was left, if it was a relative wait,
+//   entry stop of its own call                         makes the call: with the time that was left, if it was a
+//   relative wait,
 //                                                      since no rt_sigreturn has discarded the kernel's restart block
 //
 // From a home stop another list can be run. Detaching there ends it all.
@@ -31,8 +32,8 @@
 
 namespace stasis::tracer {
 
-// Memory in the window for one thread's run: a stack (for a signal handler, should the tracer die between SETREGS and SETSIGMASK), the
-// block, the frame.
+// Memory in the window for one thread's run: a stack (for a signal handler, should the tracer die between SETREGS and
+// SETSIGMASK), the block, the frame.
 struct ParasiteSlot {
   std::uint64_t address = 0;  // 64-byte aligned
   std::uint64_t bytes = 0;
@@ -68,7 +69,8 @@ class Parasite {
   // Address in the slot of block.data[offset].
   static std::uint64_t data_address(const ParasiteThread& thread, std::uint64_t offset);
 
-  // Runs the lists of all the threads at the same time, from any stop but Signal; leaves them in the entry stop of rt_sigreturn.
+  // Runs the lists of all the threads at the same time, from any stop but Signal; leaves them in the entry stop of
+  // rt_sigreturn.
   Status run(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel);
 
   // Takes them to a home stop.

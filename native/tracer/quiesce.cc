@@ -94,18 +94,20 @@ Result<bool> Quiesce::settle(Tracee& tracee, const user_regs_struct& registers, 
 Result<bool> Quiesce::on_stop(Tracee& tracee) {
   if (tracee.at == Tracee::At::Gone) return true;
   if (session_.executed()) {
-    return Error::plain(ErrorKind::Busy, "the application executed another program just now", "try again").with_pid(session_.pid());
+    return Error::plain(ErrorKind::Busy, "the application executed another program just now", "try again")
+        .with_pid(session_.pid());
   }
   if (tracee.at == Tracee::At::Signal) {
     const siginfo_t info = STASIS_TRY(ptrace::signal_info(tracee.tid));
     if (is_trap(info)) return send_on(tracee);
-    // Dropping a signal and putting it back later would lose it if this process died: it is delivered, and the interrupt makes the
-    // thread stop in front of the first instruction of its handler.
+    // Dropping a signal and putting it back later would lose it if this process died: it is delivered, and the
+    // interrupt makes the thread stop in front of the first instruction of its handler.
     STASIS_TRY(session_.interrupt(tracee));
     return send_on(tracee);
   }
   user_regs_struct registers = STASIS_TRY(ptrace::registers(tracee.tid));
-  // rt_sigtimedwait that waits for SIGSYS would see the trap's signal in its queue as well, but it cannot be stopped and trap at once.
+  // rt_sigtimedwait that waits for SIGSYS would see the trap's signal in its queue as well, but it cannot be stopped
+  // and trap at once.
   if (tracee.at != Tracee::At::Entry && STASIS_TRY(trap_queued(tracee))) return send_on(tracee);
   if (tracee.at == Tracee::At::Exit && interruption_of(registers, tracee.at) != Interruption::None) {
     // The kernel has not looked at the code in rax yet; behind the next stop it has.
@@ -157,7 +159,8 @@ Region region_of(const wire::Descriptor& runtime, std::uint64_t rip) {
   return Region::Outside;
 }
 
-Result<std::vector<SettledThread>> quiesce(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline,
+Result<std::vector<SettledThread>> quiesce(Session& session, const ProcessMemory& memory,
+                                           const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline,
                                            const CancelToken& cancel) {
   Quiesce work(session, memory, runtime, caught);
   const Session::Drive drive{[&](Tracee& tracee) { return work.on_stop(tracee); }, "leaving the runtime"};
@@ -176,7 +179,8 @@ Result<std::vector<SettledThread>> quiesce(Session& session, const ProcessMemory
     if (found != work.settled().end()) result.push_back(found->second);
   }
   if (result.empty() || result.front().tracee->tid != session.pid()) {
-    return Error::plain(ErrorKind::NotFound, "the application ended while it was being stopped").with_pid(session.pid());
+    return Error::plain(ErrorKind::NotFound, "the application ended while it was being stopped")
+        .with_pid(session.pid());
   }
   return result;
 }

@@ -12,14 +12,16 @@ namespace stasis::tracer {
 
 namespace {
 
-constexpr long kRestartSys = -512, kRestartNoIntr = -513, kRestartNoHandler = -514, kRestartBlock = -516;  // linux/errno.h
+constexpr long kRestartSys = -512, kRestartNoIntr = -513, kRestartNoHandler = -514,
+               kRestartBlock = -516;  // linux/errno.h
 constexpr std::uint64_t kSyscallBytes = 2;
 
 // Calls that answer EINTR after a stop although no handler ran (signal(7)); socket calls do when they have a timeout.
 constexpr long kEndedByStop[] = {
-    SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_rt_sigtimedwait, SYS_semop,   SYS_semtimedop, SYS_io_getevents,
-    SYS_io_pgetevents, SYS_read,     SYS_readv,        SYS_write,           SYS_writev,  SYS_recvfrom,   SYS_recvmsg,
-    SYS_recvmmsg,      SYS_sendto,   SYS_sendmsg,      SYS_sendmmsg,        SYS_accept,  SYS_accept4,    SYS_connect,
+    SYS_epoll_wait,   SYS_epoll_pwait,   SYS_epoll_pwait2, SYS_rt_sigtimedwait, SYS_semop,   SYS_semtimedop,
+    SYS_io_getevents, SYS_io_pgetevents, SYS_read,         SYS_readv,           SYS_write,   SYS_writev,
+    SYS_recvfrom,     SYS_recvmsg,       SYS_recvmmsg,     SYS_sendto,          SYS_sendmsg, SYS_sendmmsg,
+    SYS_accept,       SYS_accept4,       SYS_connect,
 };
 
 // Fields of struct rseq and struct rseq_cs (linux/rseq.h).
@@ -53,7 +55,8 @@ Interruption interruption_of(const user_regs_struct& registers, Tracee::At at) {
 
 bool ended_by_stop(const user_regs_struct& registers) {
   if (!in_call(registers) || static_cast<long>(registers.rax) != -EINTR) return false;
-  return std::find(std::begin(kEndedByStop), std::end(kEndedByStop), static_cast<long>(registers.orig_rax)) != std::end(kEndedByStop);
+  return std::find(std::begin(kEndedByStop), std::end(kEndedByStop), static_cast<long>(registers.orig_rax)) !=
+         std::end(kEndedByStop);
 }
 
 user_regs_struct rewound(const user_regs_struct& registers) {
@@ -78,7 +81,8 @@ long number_in_code(const user_regs_struct& registers, const ProcessMemory& memo
   for (std::size_t at = kCodeBytes - 5 + 1; at-- > 0;) {
     std::uint32_t number;
     std::memcpy(&number, code + at + 1, sizeof number);
-    const bool candidate = std::find(std::begin(kCandidates), std::end(kCandidates), static_cast<long>(number)) != std::end(kCandidates);
+    const bool candidate =
+        std::find(std::begin(kCandidates), std::end(kCandidates), static_cast<long>(number)) != std::end(kCandidates);
     if (code[at] == 0xb8 && candidate) return static_cast<long>(number);
   }
   return -1;
@@ -95,7 +99,8 @@ bool is_time(const ProcessMemory& memory, std::uint64_t address) {
 long original_call(const user_regs_struct& registers, const ProcessMemory& memory) {
   const long in_code = number_in_code(registers, memory);
   if (in_code >= 0) return in_code;
-  // nanosleep(time, time), clock_nanosleep(clock, flags, time, time), futex(word, command, value, time), poll(fds, count, ms)
+  // nanosleep(time, time), clock_nanosleep(clock, flags, time, time), futex(word, command, value, time), poll(fds,
+  // count, ms)
   if (registers.rsi >= kLowestPointer) return SYS_nanosleep;
   if (registers.rdi < kLowestPointer) return is_time(memory, registers.rdx) ? SYS_clock_nanosleep : SYS_poll;
   const std::uint64_t command = registers.rsi & kFutexCommand;
@@ -132,7 +137,8 @@ user_regs_struct outside_call(const user_regs_struct& registers, Interruption in
   return result;
 }
 
-Status leave_rseq_section(const ptrace::RseqConfiguration& rseq, const ProcessMemory& memory, user_regs_struct& registers) {
+Status leave_rseq_section(const ptrace::RseqConfiguration& rseq, const ProcessMemory& memory,
+                          user_regs_struct& registers) {
   if (rseq.address == 0) return {};
   const auto pointer = STASIS_TRY(memory.read_value<std::uint64_t>(rseq.address + kCriticalSectionOffset));
   if (pointer == 0) return {};

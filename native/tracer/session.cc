@@ -1,5 +1,6 @@
 #include "tracer/session.h"
 
+#include <linux/ptrace.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <linux/ptrace.h>
 
 #include "os/procfs.h"
 
@@ -16,8 +16,9 @@ namespace stasis::tracer {
 
 namespace {
 
-// Most stops come within microseconds. On a busy machine a thread that yields comes last, one that sleeps is let in at once: so sleep,
-// very shortly at first. The thread's timer slack (prctl(2)) of 50 us would make such sleeps ten times as long.
+// Most stops come within microseconds. On a busy machine a thread that yields comes last, one that sleeps is let in at
+// once: so sleep, very shortly at first. The thread's timer slack (prctl(2)) of 50 us would make such sleeps ten times
+// as long.
 constexpr unsigned kYields = 3;
 constexpr unsigned kShortSleeps = 200;
 constexpr unsigned kMediumSleeps = 1000;
@@ -30,13 +31,18 @@ Error explain_refusal(pid_t pid, Error error) {
   if (error.error != EPERM && error.error != EACCES) return error;
   const auto status = procfs::read_status(pid);
   if (status.ok() && status.value().number("TracerPid") != 0) {
-    return Error::plain(ErrorKind::Busy, "the process is traced by process " + std::to_string(status.value().number("TracerPid")),
+    return Error::plain(ErrorKind::Busy,
+                        "the process is traced by process " + std::to_string(status.value().number("TracerPid")),
                         "end that debugger or tracer first")
         .with_pid(pid);
   }
-  return std::move(error).with_pid(pid).with_kind(ErrorKind::Permission).with_remedy(
-      "run as the application's user; a program that made itself undumpable (prctl PR_SET_DUMPABLE, set-user-id) and a "
-      "kernel.yama.ptrace_scope of 2 or 3 need CAP_SYS_PTRACE");
+  return std::move(error)
+      .with_pid(pid)
+      .with_kind(ErrorKind::Permission)
+      .with_remedy(
+          "run as the application's user; a program that made itself undumpable (prctl PR_SET_DUMPABLE, set-user-id) "
+          "and a "
+          "kernel.yama.ptrace_scope of 2 or 3 need CAP_SYS_PTRACE");
 }
 
 }  // namespace
@@ -71,7 +77,8 @@ std::string describe_thread(pid_t pid, pid_t tid) {
 }
 
 Error timed_out(pid_t pid, pid_t tid, std::string doing) {
-  return Error::plain(ErrorKind::Timeout, std::move(doing) + ": " + describe_thread(pid, tid) + " did not get there in time",
+  return Error::plain(ErrorKind::Timeout,
+                      std::move(doing) + ": " + describe_thread(pid, tid) + " did not get there in time",
                       "try again later")
       .with_pid(pid);
 }
@@ -147,7 +154,8 @@ Status Session::stop_all(Deadline deadline, const CancelToken& cancel) {
   }
 }
 
-Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, Deadline deadline, const CancelToken& cancel) {
+Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, Deadline deadline,
+                      const CancelToken& cancel) {
   struct Runner {
     Tracee* tracee;
     Deadline::Clock::time_point since;
@@ -213,8 +221,9 @@ Status Session::note_stop(Tracee& tracee, int signal, int event) {
 }
 
 Result<bool> Session::poll(Tracee& tracee) {
-  // WNOWAIT: taking the status would clear the signal that the thread is about to be given (kernel/exit.c, wait_task_stopped), and if this
-  // process died before it sent the thread on, the signal would be lost. Left alone, it is delivered then.
+  // WNOWAIT: taking the status would clear the signal that the thread is about to be given (kernel/exit.c,
+  // wait_task_stopped), and if this process died before it sent the thread on, the signal would be lost. Left alone, it
+  // is delivered then.
   siginfo_t info{};
   const int options = WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD;
   if (::waitid(P_PID, static_cast<id_t>(tracee.tid), &info, options) != 0) {

@@ -6,7 +6,8 @@
 //
 // Rules:
 //  - every call on the thread that made the session;
-//  - a thread is held without effect on it: detaching, or the death of this process, at any stop lets it go on as if nothing had
+//  - a thread is held without effect on it: detaching, or the death of this process, at any stop lets it go on as if
+//  nothing had
 //    been, but for calls that the kernel ends with EINTR after any stop (tracer/rewind.h puts those right);
 //  - no single-stepping: the death of a tracer between a step and its report kills the tracee with SIGTRAP;
 //  - every wait has a deadline. waitid(2) has none of its own, so waiting polls each thread with WNOHANG, sleeping
@@ -44,7 +45,7 @@ struct Tracee {
   At at = At::Running;
   int signal = 0;  // At::Signal only
 
-  bool interrupted = false;  // an interrupt is on its way
+  bool interrupted = false;            // an interrupt is on its way
   std::chrono::microseconds slice{0};  // drive() interrupts the thread if it runs so long without a stop; 0: never
 
   bool stopped() const { return at != At::Running && at != At::Gone; }
@@ -55,7 +56,8 @@ class Session {
   // Called for each thread as soon as it has been stopped by stop_all(), before the next one is.
   using AtStop = std::function<Status(Tracee&)>;
 
-  // Seizes and stops all threads. Busy, naming the tracer, if the process is traced already; Permission if it may not be traced.
+  // Seizes and stops all threads. Busy, naming the tracer, if the process is traced already; Permission if it may not
+  // be traced.
   static Result<Session> seize(pid_t pid, AtStop at_stop, Deadline deadline, const CancelToken& cancel);
 
   Session(Session&&) noexcept = default;
@@ -82,12 +84,12 @@ class Session {
   struct Drive {
     // Called at a stop, or when the thread is gone. True: done with this thread. False: it was sent on with resume().
     std::function<Result<bool>(Tracee&)> on_stop;
-    const char* doing;                   // for the error of a missed deadline
+    const char* doing;  // for the error of a missed deadline
   };
   Status drive(const std::vector<Tracee*>& tracees, const Drive& drive, Deadline deadline, const CancelToken& cancel);
 
-  // Stops every thread that is running, newcomers included, one after the other: what a stop does to a call (tracer/rewind.h) is put
-  // right within microseconds, thread by thread.
+  // Stops every thread that is running, newcomers included, one after the other: what a stop does to a call
+  // (tracer/rewind.h) is put right within microseconds, thread by thread.
   Status stop_all(Deadline deadline, const CancelToken& cancel);
 
   // Detaches from all threads; those that are running are stopped for it first. Best effort and bounded in time.

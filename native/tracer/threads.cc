@@ -64,7 +64,8 @@ class Reader {
   std::uint64_t arena_bytes_ = 0;
 };
 
-// A signal that waits for the process goes to one thread only: the first that has it open, as the kernel prefers the main thread.
+// A signal that waits for the process goes to one thread only: the first that has it open, as the kernel prefers the
+// main thread.
 WaitingSignal Reader::signal_for(const ThreadState& state) {
   const WaitingSignal own = waiting_signal(state.queued, state.mask, caught_, process_.runtime);
   if (own.any || process_signal_taken_) return own;
@@ -82,7 +83,8 @@ Status Reader::read_by_ptrace(const SettledThread& settled, ThreadState& state, 
   state.mask = STASIS_TRY(ptrace::signal_mask(tid));
   state.rseq = STASIS_TRY(ptrace::rseq_configuration(tid));
   state.queued = STASIS_TRY(ptrace::queued_signals(tid, ptrace::Queue::Thread));
-  std::erase_if(state.queued, [](const siginfo_t& info) { return info.si_signo == SIGSYS && info.si_code == kSeccompCode; });
+  std::erase_if(state.queued,
+                [](const siginfo_t& info) { return info.si_signo == SIGSYS && info.si_code == kSeccompCode; });
   void* list = nullptr;
   std::size_t list_bytes = 0;
   if (::syscall(SYS_get_robust_list, tid, &list, &list_bytes) != 0) {
@@ -113,7 +115,8 @@ Status Reader::read_by_ptrace(const SettledThread& settled, ThreadState& state, 
   return in_window ? read_window_frame(settled, state) : Status();
 }
 
-// A thread in the blocking window: what the program's thread was doing is in the frame of the SIGSYS that trapped its call.
+// A thread in the blocking window: what the program's thread was doing is in the frame of the SIGSYS that trapped its
+// call.
 Status Reader::read_window_frame(const SettledThread& settled, ThreadState& state) {
   const auto frame = STASIS_TRY(memory_.read_value<arch::KernelUcontext>(settled.registers.rbx));
   const std::uint64_t call = frame.context.rax;
@@ -169,10 +172,12 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
   }
   std::size_t arena = 0;
   if (arena_bytes_ != 0) {
-    // Nothing else uses the arena: what a checkpoint that was killed left there is out of use, since no thread is in the runtime.
-    arena = Parasite::add(main, {SYS_mmap,
-                                 {wire::kParasiteArenaBase, arena_bytes_, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});
+    // Nothing else uses the arena: what a checkpoint that was killed left there is out of use, since no thread is in
+    // the runtime.
+    arena = Parasite::add(
+        main, {SYS_mmap,
+               {wire::kParasiteArenaBase, arena_bytes_, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});
   }
   STASIS_TRY(parasite_.run({&main}, deadline, cancel));
   process_.program_break = static_cast<std::uint64_t>(main.block.commands[program_break].result);
@@ -182,7 +187,8 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
   if (arena_bytes_ == 0) return parasite_.go_home({&main}, deadline, cancel);
 
   if (main.block.commands[arena].result < 0) {
-    return Error::of_errno(static_cast<int>(-main.block.commands[arena].result), "mmap", "making room in the runtime's window");
+    return Error::of_errno(static_cast<int>(-main.block.commands[arena].result), "mmap",
+                           "making room in the runtime's window");
   }
   std::vector<ParasiteThread*> others;
   for (std::size_t i = 1; i < parasites_.size(); ++i) others.push_back(&parasites_[i]);
@@ -192,28 +198,31 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
   main.block = {};
   Parasite::add(main, {SYS_mmap,
                        {wire::kParasiteArenaBase, wire::kParasiteArenaMaxBytes, PROT_NONE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});  // reserved again
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1),
+                        0}});  // reserved again
   STASIS_TRY(parasite_.run({&main}, deadline, cancel));
   return parasite_.go_home({&main}, deadline, cancel);
 }
 
-// Timers run on while the threads are held. The signal of one that expired before getitimer(2) belongs to what was read there. And a
-// periodic ITIMER_REAL is set again only when its SIGALRM is taken (kernel/signal.c, dequeue_signal): until then it shows as unset, and
-// setting it so would end it.
+// Timers run on while the threads are held. The signal of one that expired before getitimer(2) belongs to what was read
+// there. And a periodic ITIMER_REAL is set again only when its SIGALRM is taken (kernel/signal.c, dequeue_signal):
+// until then it shows as unset, and setting it so would end it.
 Status Reader::note_late_alarm() {
   process_.queued = STASIS_TRY(ptrace::queued_signals(session_.pid(), ptrace::Queue::Process));
   std::int64_t* real = process_.interval_timers.data();
   const bool periodic = real[0] != 0 || real[1] != 0, unset = real[2] == 0 && real[3] == 0;
-  const bool waits = std::any_of(process_.queued.begin(), process_.queued.end(), [](const siginfo_t& info) { return info.si_signo == SIGALRM; });
+  const bool waits = std::any_of(process_.queued.begin(), process_.queued.end(),
+                                 [](const siginfo_t& info) { return info.si_signo == SIGALRM; });
   if (periodic && unset && waits) std::copy(real, real + 2, real + 2);
   return {};
 }
 
-// Where the C library keeps the thread's id: glibc in the word that is cleared at the thread's end, musl (where that word is a lock of the
-// thread list) at byte 48 of struct pthread, which fs points to.
+// Where the C library keeps the thread's id: glibc in the word that is cleared at the thread's end, musl (where that
+// word is a lock of the thread list) at byte 48 of struct pthread, which fs points to.
 std::uint64_t Reader::find_tid_word(const ThreadState& state) const {
   constexpr std::uint64_t kMuslTidOffset = 48;
-  for (const std::uint64_t address : {state.clear_child_tid, static_cast<std::uint64_t>(state.registers.fs_base) + kMuslTidOffset}) {
+  for (const std::uint64_t address :
+       {state.clear_child_tid, static_cast<std::uint64_t>(state.registers.fs_base) + kMuslTidOffset}) {
     if (address <= kMuslTidOffset || address % sizeof(std::int32_t) != 0) continue;
     const auto word = memory_.read_value<std::int32_t>(address);
     if (word.ok() && word.value() == state.tid) return address;
@@ -228,7 +237,8 @@ Status Reader::take_results() {
     ThreadState& state = process_.threads[i];
     if (block.done == 0 || state.clear_child_tid != 0) continue;
     if (block.commands[1].result < 0) {
-      return Error::of_errno(static_cast<int>(-block.commands[1].result), "prctl", "reading the thread's exit address (CONFIG_CHECKPOINT_RESTORE)")
+      return Error::of_errno(static_cast<int>(-block.commands[1].result), "prctl",
+                             "reading the thread's exit address (CONFIG_CHECKPOINT_RESTORE)")
           .with_tid(state.tid);
     }
     if (!stack_from_frame_[i]) std::memcpy(&state.alternate_stack, block.data + kStackAt, sizeof state.alternate_stack);
@@ -239,7 +249,8 @@ Status Reader::take_results() {
   return {};
 }
 
-Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Deadline deadline, const CancelToken& cancel) {
+Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Deadline deadline,
+                                  const CancelToken& cancel) {
   process_.runtime = STASIS_TRY(memory_.read_value<wire::RuntimeState>(runtime_.state));
   process_.queued = STASIS_TRY(ptrace::queued_signals(session_.pid(), ptrace::Queue::Process));
   process_.monotonic_ns = now_ns(CLOCK_MONOTONIC) + process_.runtime.monotonic_offset_ns;
@@ -255,8 +266,9 @@ Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Dea
 
 }  // namespace
 
-Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled, const ProcessMemory& memory,
-                                  const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline, const CancelToken& cancel) {
+Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled,
+                                  const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught,
+                                  Deadline deadline, const CancelToken& cancel) {
   Reader reader(session, memory, runtime, caught);
   return reader.read(settled, deadline, cancel);
 }

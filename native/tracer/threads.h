@@ -1,4 +1,5 @@
-// All that a thread is, in the program's terms: read while every thread is held, by ptrace and by calls made in the thread.
+// All that a thread is, in the program's terms: read while every thread is held, by ptrace and by calls made in the
+// thread.
 #pragma once
 
 #include <signal.h>
@@ -40,8 +41,10 @@ struct ProcessState {
   std::int64_t monotonic_ns = 0, boottime_ns = 0;  // the program's clocks
 };
 
-// `settled` as quiesce gave it. Afterwards every thread stands at a home stop (tracer/parasite.h) and the window holds nothing of this.
-Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled, const ProcessMemory& memory,
-                                  const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline, const CancelToken& cancel);
+// `settled` as quiesce gave it. Afterwards every thread stands at a home stop (tracer/parasite.h) and the window holds
+// nothing of this.
+Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled,
+                                  const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught,
+                                  Deadline deadline, const CancelToken& cancel);
 
 }  // namespace stasis::tracer

@@ -2,8 +2,9 @@
 //
 // The tracer writes a block and a complete rt_sigreturn frame holding the thread's own context into the window, points the thread at
 // Descriptor::parasite_entry and lets it run under PTRACE_SYSCALL. The runtime executes the commands, then always ends in rt_sigreturn
-// on the frame. The tracer keeps the thread in the entry stop of that rt_sigreturn for as long as it needs; if the tracer is killed
-// at any instant, the kernel detaches, the thread runs on through the list and comes back to where it was stopped.
+// on the frame. If the tracer is killed at any instant, the kernel detaches, the thread runs on through the list and comes back to where
+// it was stopped. From the entry stop of the rt_sigreturn the tracer takes the thread to its own context, or to the entry of the call
+// that the stop had interrupted, and holds it there for as long as it needs (tracer/parasite.h).
 //
 // Order that makes this hold: frame and block first, then PTRACE_SETREGS, then PTRACE_SETSIGMASK (all blocked), then run.
 #pragma once

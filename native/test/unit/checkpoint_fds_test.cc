@@ -1,6 +1,4 @@
 // Descriptors of a child process: each kind becomes its record or its finding.
-#include "checkpoint/fds.h"
-
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -20,13 +18,15 @@
 
 #include <cstring>
 
+#include "checkpoint/fds.h"
 #include "os/pidfd.h"
 #include "test/check.h"
 
 namespace stasis::checkpoint {
 namespace {
 
-// A child that runs `body` in an empty directory with no descriptors but /dev/null at 0 to 2, and then waits to be looked at.
+// A child that runs `body` in an empty directory with no descriptors but /dev/null at 0 to 2, and then waits to be
+// looked at.
 class Child {
  public:
   explicit Child(void (*body)()) {
@@ -162,7 +162,8 @@ TEST(socket_pairs) {
   CHECK(seen.findings.empty());
   if (!CHECK_EQUAL(seen.image.socket_pairs.size(), 3u)) return;
   for (const auto& pair : seen.image.socket_pairs) {
-    const std::string first(pair.to_first.begin(), pair.to_first.end()), second(pair.to_second.begin(), pair.to_second.end());
+    const std::string first(pair.to_first.begin(), pair.to_first.end()),
+        second(pair.to_second.begin(), pair.to_second.end());
     if (pair.first.front().fd == 3 || pair.first.front().fd == 4) {
       CHECK_EQUAL(pair.first.front().fd == 3 ? first : second, "to three");
       CHECK_EQUAL(pair.first.front().fd == 3 ? second : first, "to four, again");
@@ -253,7 +254,8 @@ TEST(events_timers_and_epoll) {
   });
   const Look seen = look(child);
   CHECK(seen.findings.empty());
-  if (!CHECK(seen.image.eventfds.size() == 1 && seen.image.timerfds.size() == 1 && seen.image.epolls.size() == 1)) return;
+  if (!CHECK(seen.image.eventfds.size() == 1 && seen.image.timerfds.size() == 1 && seen.image.epolls.size() == 1))
+    return;
   CHECK_EQUAL(seen.image.eventfds[0].count, 41u);
   const image::Timerfd& timer = seen.image.timerfds[0];
   CHECK_EQUAL(timer.clock_id, static_cast<unsigned>(CLOCK_BOOTTIME));
@@ -262,7 +264,8 @@ TEST(events_timers_and_epoll) {
   const image::Epoll& epoll = seen.image.epolls[0];
   if (!CHECK_EQUAL(epoll.targets.size(), 1u)) return;
   CHECK_EQUAL(epoll.targets[0].fd, 3);
-  CHECK_EQUAL(epoll.targets[0].events, static_cast<unsigned>(EPOLLIN | EPOLLET | EPOLLERR | EPOLLHUP));  // the kernel adds two
+  CHECK_EQUAL(epoll.targets[0].events,
+              static_cast<unsigned>(EPOLLIN | EPOLLET | EPOLLERR | EPOLLHUP));  // the kernel adds two
   CHECK_EQUAL(epoll.targets[0].data, 0x123456789abcdef0u);
 }
 
@@ -284,10 +287,10 @@ TEST(what_cannot_be_saved_is_named) {
     ::inotify_init();  // 3
     sigset_t set;
     sigemptyset(&set);
-    ::signalfd(-1, &set, 0);            // 4
-    ::memfd_create("m", 0);             // 5
-    ::socket(AF_INET, SOCK_DGRAM, 0);   // 6
-    ::socket(AF_NETLINK, SOCK_RAW, 0);  // 7
+    ::signalfd(-1, &set, 0);                 // 4
+    ::memfd_create("m", 0);                  // 5
+    ::socket(AF_INET, SOCK_DGRAM, 0);        // 6
+    ::socket(AF_NETLINK, SOCK_RAW, 0);       // 7
     ::open("gone", O_CREAT | O_RDWR, 0600);  // 8
     ::unlink("gone");
     ::mkfifo("fifo", 0600);

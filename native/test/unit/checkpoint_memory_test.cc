@@ -71,7 +71,8 @@ Planned plan(const MemoryChild& child, std::vector<wire::PageFileIdentity> page_
   auto memory = ProcessMemory::open(child.pid());
   auto lines = procfs::read_smaps(child.pid());
   if (!CHECK(process.ok() && memory.ok() && lines.ok())) return result;
-  std::erase_if(lines.value(), [](const procfs::MapLine& line) { return line.start < kBase || line.start > kBase + (1 << 28); });
+  std::erase_if(lines.value(),
+                [](const procfs::MapLine& line) { return line.start < kBase || line.start > kBase + (1 << 28); });
   Subject subject{options, none, child.pid(), std::move(process).value(), Phase::Stopped, {}, std::move(page_files)};
   MappedFileFacts files;
   Findings findings;
@@ -150,7 +151,8 @@ TEST(shared_memory_of_one_process) {
   const MemoryChild child([] {
     map(0, 20, PROT_READ | PROT_WRITE, MAP_SHARED);
     touch(5, 's');
-    ::madvise(reinterpret_cast<void*>(kBase), 20 * kPageBytes, MADV_DONTNEED);  // out of the page tables, not out of the object
+    ::madvise(reinterpret_cast<void*>(kBase), 20 * kPageBytes,
+              MADV_DONTNEED);  // out of the page tables, not out of the object
   });
   const Planned planned = plan(child);
   if (!CHECK(planned.mappings.size() == 1 && planned.pages.size() == kPageBytes)) return;
