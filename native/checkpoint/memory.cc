@@ -36,8 +36,9 @@ struct Bit {
   std::uint32_t bit;
 };
 constexpr Bit kAdvice[] = {
-    {"dc", image::kAdviceDontFork},  {"dd", image::kAdviceDontDump},   {"hg", image::kAdviceHugePage},   {"nh", image::kAdviceNoHugePage},
-    {"mg", image::kAdviceMergeable}, {"wf", image::kAdviceWipeOnFork}, {"sr", image::kAdviceSequential}, {"rr", image::kAdviceRandom},
+    {"dc", image::kAdviceDontFork},   {"dd", image::kAdviceDontDump},  {"hg", image::kAdviceHugePage},
+    {"nh", image::kAdviceNoHugePage}, {"mg", image::kAdviceMergeable}, {"wf", image::kAdviceWipeOnFork},
+    {"sr", image::kAdviceSequential}, {"rr", image::kAdviceRandom},
 };
 constexpr Bit kTraits[] = {
     {"gd", image::kMappingGrowsDown},
@@ -61,17 +62,21 @@ constexpr Obstacle kObstacles[] = {
     {"ss", "a shadow stack", "run the program without shadow stacks (GLIBC_TUNABLES=glibc.cpu.x86_shstk=off)"},
 };
 
-enum class Kind { Anonymous, SharedAnonymous, PageFile, File, Skip, Refused };
+enum class Kind { Anonymous, SharedAnonymous, PageFile, BackedPages, File, Skip, Refused };
 
 class Planner {
  public:
-  Planner(const Subject& subject, MappedFileFacts& files, Findings& findings) : subject_(subject), files_(files), findings_(findings) {}
+  Planner(const Subject& subject, MappedFileFacts& files, Findings& findings)
+      : subject_(subject), files_(files), findings_(findings) {}
 
+  // A line of a page file may be two things side by side, which the kernel has merged.
   void add(const MapLine& line);
   std::vector<PlannedMapping> take() { return std::move(mappings_); }
 
  private:
+  void add_piece(const MapLine& line);
   Kind kind_of(const MapLine& line, image::Mapping& record);
+  Kind kind_of_page_file(const MapLine& line, image::Mapping& record);
   Kind refuse(const MapLine& line, const std::string& what, const char* remedy) {
     findings_.add(range_of(subject_, line), what, remedy);
     return Kind::Refused;
@@ -86,7 +91,8 @@ class Planner {
   std::vector<MapLine> shared_;
 };
 
-// Page files may lie on file systems whose device number in maps is not that of stat(2) (btrfs, overlayfs); there the name decides.
+// Page files may lie on file systems whose device number in maps is not that of stat(2) (btrfs, overlayfs); there the
+// name decides.
 bool Planner::is_page_file(const MapLine& line) const {
   if (line.shared || line.inode == 0) return false;
   return std::any_of(subject_.page_files.begin(), subject_.page_files.end(), [&](const wire::PageFileIdentity& file) {
@@ -100,10 +106,25 @@ bool Planner::is_page_file(const MapLine& line) const {
 bool Planner::check_sharing(const MapLine& line) {
   for (const MapLine& other : shared_) {
     if (other.inode != line.inode || other.device != line.device) continue;
-    if (line.offset < other.offset + (other.end - other.start) && other.offset < line.offset + (line.end - line.start)) return false;
+    if (line.offset < other.offset + (other.end - other.start) && other.offset < line.offset + (line.end - line.start))
+      return false;
   }
   shared_.push_back(line);
   return true;
+}
+
+Kind Planner::kind_of_page_file(const MapLine& line, image::Mapping& record) {
+  for (const BackedRange& range : subject_.backed_ranges) {
+    if (line.start < range.start || line.end > range.end) continue;
+    MapLine file = line;
+    file.name = range.path;
+    file.inode = range.inode;
+    file.offset = range.file_offset + (line.start - range.start);
+    if (files_.fill(file, record)) return Kind::BackedPages;
+    return refuse(line, "changed pages of a mapped file that was moved or replaced, " + range.path,
+                  "put the file back, or start the application anew");
+  }
+  return Kind::PageFile;
 }
 
 Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
@@ -116,10 +137,11 @@ Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
   for (const Obstacle& obstacle : kObstacles) {
     if (line.has_flag(obstacle.flag)) return refuse(line, obstacle.what, obstacle.remedy);
   }
-  if (is_page_file(line)) return Kind::PageFile;
+  if (is_page_file(line)) return kind_of_page_file(line, record);
   if (starts_with(name, "/dev/zero")) {
     if (!line.shared) return Kind::Anonymous;
-    if (!check_sharing(line)) return refuse(line, "shared memory that is mapped twice", "unmap it before the checkpoint");
+    if (!check_sharing(line))
+      return refuse(line, "shared memory that is mapped twice", "unmap it before the checkpoint");
     return Kind::SharedAnonymous;
   }
   if (starts_with(name, "[anon_shmem:")) return Kind::SharedAnonymous;
@@ -127,20 +149,28 @@ Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
     if (name == "[vdso]" || name == "[vvar]" || name == "[vvar_vclock]") {
       return refuse(line, "the kernel's vdso outside the runtime's window", "start the application anew");
     }
-    if (name.empty() || name == "[heap]" || name == "[stack]" || starts_with(name, "[stack:") || starts_with(name, "[anon:")) return Kind::Anonymous;
+    if (name.empty() || name == "[heap]" || name == "[stack]" || starts_with(name, "[stack:") ||
+        starts_with(name, "[anon:"))
+      return Kind::Anonymous;
     return refuse(line, "a mapping of unknown kind, " + name, "unmap it before the checkpoint");
   }
-  if (starts_with(name, "/SYSV")) return refuse(line, "a System V shared memory segment", "detach it (shmdt) before the checkpoint");
-  if (starts_with(name, "/memfd:")) return refuse(line, "a mapping of a memory file (memfd), " + name, "unmap it before the checkpoint, or use a file");
-  if (starts_with(name, "/[aio]")) return refuse(line, "an asynchronous I/O context", "end it (io_destroy) before the checkpoint");
-  if (starts_with(name, "anon_inode:")) return refuse(line, "a mapping of " + name.substr(11), "unmap it before the checkpoint");
+  if (starts_with(name, "/SYSV"))
+    return refuse(line, "a System V shared memory segment", "detach it (shmdt) before the checkpoint");
+  if (starts_with(name, "/memfd:"))
+    return refuse(line, "a mapping of a memory file (memfd), " + name, "unmap it before the checkpoint, or use a file");
+  if (starts_with(name, "/[aio]"))
+    return refuse(line, "an asynchronous I/O context", "end it (io_destroy) before the checkpoint");
+  if (starts_with(name, "anon_inode:"))
+    return refuse(line, "a mapping of " + name.substr(11), "unmap it before the checkpoint");
   if (files_.fill(line, record)) return Kind::File;
-  if (ends_with(name, kDeleted)) return refuse(line, "a mapping of a deleted file, " + name, "start the application anew after replacing its files");
+  if (ends_with(name, kDeleted))
+    return refuse(line, "a mapping of a deleted file, " + name, "start the application anew after replacing its files");
   struct stat status;
   if (!name.empty() && ::stat(name.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     return refuse(line, "a mapping of the device " + name, "unmap it before the checkpoint");
   }
-  return refuse(line, "a mapping of a file that was moved or replaced, " + name, "start the application anew after replacing its files");
+  return refuse(line, "a mapping of a file that was moved or replaced, " + name,
+                "start the application anew after replacing its files");
 }
 
 PageRule rule_of(Kind kind, bool shared) {
@@ -150,18 +180,39 @@ PageRule rule_of(Kind kind, bool shared) {
     case Kind::SharedAnonymous:
     case Kind::PageFile:
       return PageRule::NonZero;
+    case Kind::BackedPages:
+      return PageRule::All;
     default:
       return shared ? PageRule::None : PageRule::Changed;
   }
 }
 
 bool can_join(const image::Mapping& a, const image::Mapping& b) {
-  return a.source == image::MappingSource::Anonymous && b.source == image::MappingSource::Anonymous && !a.shared && !b.shared &&
-         a.address + a.length == b.address && a.protection == b.protection && a.traits == b.traits && a.advice == b.advice &&
-         (a.traits & image::kMappingGrowsDown) == 0;
+  return a.source == image::MappingSource::Anonymous && b.source == image::MappingSource::Anonymous && !a.shared &&
+         !b.shared && a.address + a.length == b.address && a.protection == b.protection && a.traits == b.traits &&
+         a.advice == b.advice && (a.traits & image::kMappingGrowsDown) == 0;
 }
 
 void Planner::add(const MapLine& line) {
+  MapLine rest = line;
+  const auto cut_at = [&](std::uint64_t address) {
+    if (address <= rest.start || address >= rest.end) return;
+    MapLine piece = rest;
+    piece.end = address;
+    add_piece(piece);
+    rest.offset += address - rest.start;
+    rest.start = address;
+  };
+  if (is_page_file(line)) {
+    for (const BackedRange& range : subject_.backed_ranges) {
+      cut_at(range.start);
+      cut_at(range.end);
+    }
+  }
+  add_piece(rest);
+}
+
+void Planner::add_piece(const MapLine& line) {
   image::Mapping record;
   const Kind kind = kind_of(line, record);
   if (kind == Kind::Skip || kind == Kind::Refused) return;
@@ -169,7 +220,8 @@ void Planner::add(const MapLine& line) {
   record.length = line.end - line.start;
   record.protection = line.protection;
   record.shared = line.shared;
-  record.source = kind == Kind::File ? image::MappingSource::File : image::MappingSource::Anonymous;
+  record.source =
+      kind == Kind::File || kind == Kind::BackedPages ? image::MappingSource::File : image::MappingSource::Anonymous;
   for (const Bit& advice : kAdvice) {
     if (line.has_flag(advice.flag)) record.advice |= advice.bit;
   }
@@ -225,7 +277,8 @@ Result<std::vector<MapLine>> read_mappings(pid_t pid, const std::vector<MapLine>
   std::vector<MapLine> lines = STASIS_TRY(procfs::read_maps(pid));
   std::size_t at = 0;
   for (MapLine& line : lines) {
-    if (line.start >= wire::kWindowBase && line.end <= wire::kWindowEnd) continue;  // of no interest, and changed by the checkpoint itself
+    if (line.start >= wire::kWindowBase && line.end <= wire::kWindowEnd)
+      continue;  // of no interest, and changed by the checkpoint itself
     while (at < earlier.size() && earlier[at].start < line.start) ++at;
     if (at == earlier.size() || !(earlier[at] == line)) return procfs::read_smaps(pid);
     line.vm_flags = earlier[at].vm_flags;
@@ -233,8 +286,8 @@ Result<std::vector<MapLine>> read_mappings(pid_t pid, const std::vector<MapLine>
   return lines;
 }
 
-Result<std::vector<PlannedMapping>> plan_mappings(const Subject& subject, const std::vector<MapLine>& lines, MappedFileFacts& files,
-                                                  Findings& findings) {
+Result<std::vector<PlannedMapping>> plan_mappings(const Subject& subject, const std::vector<MapLine>& lines,
+                                                  MappedFileFacts& files, Findings& findings) {
   Planner planner(subject, files, findings);
   for (const MapLine& line : lines) planner.add(line);
   return planner.take();

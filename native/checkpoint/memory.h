@@ -15,8 +15,10 @@ namespace stasis::checkpoint {
 enum class PageRule {
   None,     // a shared file mapping: the file has them
   Changed,  // a private file mapping: those that are no longer the file's
+  All,      // pages of an image that stand for changed pages of a private file mapping
   Present,  // anonymous memory: those that exist and are not the kernel's zero page
-  NonZero,  // memory whose pages are not all in the page tables (from an image's page file; shared anonymous): read all, keep what is not zero
+  NonZero,  // memory whose pages are not all in the page tables (from an image's page file; shared anonymous): read
+            // all, keep what is not zero
 };
 
 struct Piece {
@@ -48,12 +50,12 @@ class MappedFileFacts {
   std::map<std::string, Facts> files_;
 };
 
-// The mappings with their VmFlags. smaps takes milliseconds, so the flags of `earlier` (read before the stop) are used for mappings that
-// did not change, and smaps is read again only if some did.
+// The mappings with their VmFlags. smaps takes milliseconds, so the flags of `earlier` (read before the stop) are used
+// for mappings that did not change, and smaps is read again only if some did.
 Result<std::vector<procfs::MapLine>> read_mappings(pid_t pid, const std::vector<procfs::MapLine>& earlier);
 
 // Ascending, without the runtime's window and [vsyscall].
-Result<std::vector<PlannedMapping>> plan_mappings(const Subject& subject, const std::vector<procfs::MapLine>& lines, MappedFileFacts& files,
-                                                  Findings& findings);
+Result<std::vector<PlannedMapping>> plan_mappings(const Subject& subject, const std::vector<procfs::MapLine>& lines,
+                                                  MappedFileFacts& files, Findings& findings);
 
 }  // namespace stasis::checkpoint

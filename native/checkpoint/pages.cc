@@ -46,7 +46,10 @@ void append(std::vector<Range>& ranges, std::uint64_t start, std::uint64_t end) 
 class Copier {
  public:
   Copier(const Subject& subject, const ProcessMemory& memory, image::PageFileWriter& writer)
-      : subject_(subject), memory_(memory), writer_(writer), buffer_(new (std::align_val_t(kPageBytes)) std::uint8_t[kBufferBytes]) {}
+      : subject_(subject),
+        memory_(memory),
+        writer_(writer),
+        buffer_(new(std::align_val_t(kPageBytes)) std::uint8_t[kBufferBytes]) {}
 
   // Where the next byte will be in the file.
   std::uint64_t offset() const { return writer_.bytes() + used_; }
@@ -119,8 +122,13 @@ Result<std::vector<Range>> ranges_of(PlannedMapping& mapping, PageTables& tables
   std::vector<Range> ranges;
   for (const Piece& piece : mapping.pieces) {
     if (piece.rule == PageRule::None) continue;
+    if (piece.rule == PageRule::All) {
+      append(ranges, piece.start, piece.end);
+      continue;
+    }
     if (piece.rule == PageRule::NonZero) {
-      for (const Range& range : STASIS_TRY(copier.find_not_zero(piece.start, piece.end))) append(ranges, range.start, range.end);
+      for (const Range& range : STASIS_TRY(copier.find_not_zero(piece.start, piece.end)))
+        append(ranges, range.start, range.end);
       continue;
     }
     for (const Range& range : STASIS_TRY(tables.find(piece))) {
@@ -128,7 +136,8 @@ Result<std::vector<Range>> ranges_of(PlannedMapping& mapping, PageTables& tables
         append(ranges, range.start, range.end);
         continue;
       }
-      for (const Range& part : STASIS_TRY(copier.find_not_zero(range.start, range.end))) append(ranges, part.start, part.end);
+      for (const Range& part : STASIS_TRY(copier.find_not_zero(range.start, range.end)))
+        append(ranges, part.start, part.end);
     }
   }
   return ranges;
@@ -187,9 +196,11 @@ Result<std::vector<Range>> PageTables::scan(const Piece& piece) {
   while (true) {
     const int count = ::ioctl(fd_.get(), kScan, &argument);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return Error::of_errno("ioctl", "scanning the page tables").with_range(piece.start, piece.end - piece.start);
+    if (count < 0)
+      return Error::of_errno("ioctl", "scanning the page tables").with_range(piece.start, piece.end - piece.start);
     for (int i = 0; i < count; ++i) append(ranges, regions[i].start, regions[i].end);
-    // walk_end may be stale once the kernel has flushed its own batch; fewer regions than asked mean that the walk is over.
+    // walk_end may be stale once the kernel has flushed its own batch; fewer regions than asked mean that the walk is
+    // over.
     if (static_cast<std::size_t>(count) < regions.size()) return ranges;
     argument.start = regions[count - 1].end;
     if (argument.start >= piece.end) return ranges;
@@ -205,7 +216,9 @@ Result<std::vector<Range>> PageTables::read_entries(const Piece& piece) {
     const std::size_t wanted = std::min<std::uint64_t>(entries.size(), end - page);
     auto* bytes = reinterpret_cast<std::uint8_t*>(entries.data());
     const std::size_t got = STASIS_TRY(read_at(fd_.get(), {bytes, wanted * 8}, page * 8, "/proc/PID/pagemap")) / 8;
-    if (got == 0) return Error::plain(ErrorKind::Failed, "reading the page tables: they ended early").with_range(page * kPageBytes, kPageBytes);
+    if (got == 0)
+      return Error::plain(ErrorKind::Failed, "reading the page tables: they ended early")
+          .with_range(page * kPageBytes, kPageBytes);
     for (std::size_t i = 0; i < got; ++i) {
       if ((entries[i] & (kEntryPresent | kEntrySwapped)) == 0 || (entries[i] & kEntryFile) != 0) continue;
       append(ranges, (page + i) * kPageBytes, (page + i + 1) * kPageBytes);
@@ -215,8 +228,8 @@ Result<std::vector<Range>> PageTables::read_entries(const Piece& piece) {
   return ranges;
 }
 
-Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory, std::vector<PlannedMapping>& mappings,
-                                  image::PageFileWriter& writer) {
+Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory,
+                                  std::vector<PlannedMapping>& mappings, image::PageFileWriter& writer) {
   PageTables tables = STASIS_TRY(PageTables::open(subject.pid));
   Copier copier(subject, memory, writer);
   std::uint64_t runs = 0;

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "wire/layout.h"
+#include "wire/plan.h"
 
 namespace stasis::checkpoint {
 
@@ -36,12 +37,16 @@ void refuse_children(const Subject& subject, const std::vector<pid_t>& children,
     const std::string where = "process " + std::to_string(child);
     const auto stat = procfs::read_stat(child);
     std::string name;
-    if (const auto text = procfs::read_text(child, "comm"); text.ok()) name = text.value().substr(0, text.value().find('\n'));
+    if (const auto text = procfs::read_text(child, "comm"); text.ok())
+      name = text.value().substr(0, text.value().find('\n'));
     if (stat.ok() && stat.value().state == 'Z') {
-      findings.add(where, "a child of process " + std::to_string(subject.pid) + " (" + name + ") that ended and was not waited for",
-                   "let the program wait for it");
+      findings.add(
+          where,
+          "a child of process " + std::to_string(subject.pid) + " (" + name + ") that ended and was not waited for",
+          "let the program wait for it");
     } else {
-      findings.add(where, "a child of process " + std::to_string(subject.pid) + " (" + name + ")", "end it before the checkpoint");
+      findings.add(where, "a child of process " + std::to_string(subject.pid) + " (" + name + ")",
+                   "end it before the checkpoint");
     }
   }
 }
@@ -52,7 +57,8 @@ void refuse_filters(const Subject& subject, const procfs::Fields& status, Findin
   const std::uint64_t inherited = own.ok() ? own.value().number("Seccomp_filters") : 0;
   const std::uint64_t filters = status.number("Seccomp_filters");
   if (filters > kOwnFilters + inherited) {
-    findings.add(subject.where(), std::to_string(filters - kOwnFilters - inherited) + " seccomp filters of the program's own",
+    findings.add(subject.where(),
+                 std::to_string(filters - kOwnFilters - inherited) + " seccomp filters of the program's own",
                  "run the program with its sandbox switched off");
   }
 }
@@ -63,14 +69,16 @@ Status refuse_threads(const Subject& subject, Findings& findings) {
     if (!text.ok()) continue;
     const auto stat = procfs::parse_stat(text.value());
     if (tid == subject.pid && stat.ok() && stat.value().state == 'Z') {
-      findings.add(subject.where(), "the main thread has ended while others go on", "let the main thread wait for them");
+      findings.add(subject.where(), "the main thread has ended while others go on",
+                   "let the main thread wait for them");
     }
     if (tid == subject.pid) continue;
     for (const Table& table : kTables) {
-      // > 0 means different; an error means that the thread is gone or kcmp(2) is not to be had, which later calls will tell.
+      // > 0 means different; an error means that the thread is gone or kcmp(2) is not to be had, which later calls will
+      // tell.
       if (::syscall(SYS_kcmp, subject.pid, tid, table.type, 0, 0) > 0) {
-        findings.add(subject.where() + ", thread " + std::to_string(tid), std::string(table.what) + " of its own (unshare)",
-                     "let the threads share it");
+        findings.add(subject.where() + ", thread " + std::to_string(tid),
+                     std::string(table.what) + " of its own (unshare)", "let the threads share it");
       }
     }
   }
@@ -83,7 +91,8 @@ Status refuse_places(const Subject& subject, Findings& findings) {
   const std::string link = "/proc/" + std::to_string(subject.pid) + "/cwd";
   if (::stat(link.c_str(), &by_link) == 0 &&
       (::stat(cwd.c_str(), &by_path) != 0 || by_path.st_ino != by_link.st_ino || by_path.st_dev != by_link.st_dev)) {
-    findings.add(subject.where(), "the working directory was deleted or moved, " + cwd, "let the program change to another directory");
+    findings.add(subject.where(), "the working directory was deleted or moved, " + cwd,
+                 "let the program change to another directory");
   }
   if (STASIS_TRY(procfs::read_link(subject.pid, "root")) != STASIS_TRY(procfs::read_link(::getpid(), "root"))) {
     findings.add(subject.where(), "another root directory (chroot)", "run the program without chroot");
@@ -99,17 +108,41 @@ Status refuse_places(const Subject& subject, Findings& findings) {
   return {};
 }
 
+// The ranges and the plan they refer to stay in the window of a restored process for its life.
+Status read_backed_ranges(const ProcessMemory& memory, const wire::RuntimeState& state, Subject& subject) {
+  constexpr std::uint64_t kMostRanges = wire::kImageTableMaxBytes / sizeof(wire::ImageRange);
+  subject.backed_ranges.clear();
+  if (state.image_range_count == 0) return {};
+  std::vector<wire::ImageRange> ranges(std::min(state.image_range_count, kMostRanges));
+  STASIS_TRY(memory.read(wire::kImageTableBase,
+                         {reinterpret_cast<std::uint8_t*>(ranges.data()), ranges.size() * sizeof ranges[0]}));
+  const auto plan = STASIS_TRY(memory.read_value<wire::Plan>(wire::kPlanBase));
+  for (const wire::ImageRange& range : ranges) {
+    if (range.backing == wire::kNoFile) continue;
+    const auto file = STASIS_TRY(memory.read_value<wire::FileEntry>(wire::kPlanBase + plan.files.offset +
+                                                                    range.backing * sizeof(wire::FileEntry)));
+    std::vector<char> path(std::min<std::uint64_t>(wire::kMaxExePath, plan.bytes - std::min(plan.bytes, file.path)) +
+                           1);
+    STASIS_TRY(
+        memory.read(wire::kPlanBase + file.path, {reinterpret_cast<std::uint8_t*>(path.data()), path.size() - 1}));
+    subject.backed_ranges.push_back(
+        {range.address, range.address + range.length, path.data(), file.inode, range.backing_offset});
+  }
+  return {};
+}
+
 }  // namespace
 
 Status read_runtime(const ProcessMemory& memory, Subject& subject) {
   const auto descriptor = memory.read_value<wire::Descriptor>(wire::kDescriptorAddress);
   if (!descriptor.ok() || descriptor.value().magic != wire::kDescriptorMagic) {
-    return Error::plain(ErrorKind::Unsupported, "the process does not run under Stasis", "start it with `stasis run`").with_pid(subject.pid);
+    return Error::plain(ErrorKind::Unsupported, "the process does not run under Stasis", "start it with `stasis run`")
+        .with_pid(subject.pid);
   }
   if (descriptor.value().version != wire::kDescriptorVersion || descriptor.value().bytes != sizeof(wire::Descriptor)) {
     return Error::plain(ErrorKind::Unsupported,
-                        "the process runs under a runtime of version " + std::to_string(descriptor.value().version) + ", and this is " +
-                            std::to_string(wire::kDescriptorVersion),
+                        "the process runs under a runtime of version " + std::to_string(descriptor.value().version) +
+                            ", and this is " + std::to_string(wire::kDescriptorVersion),
                         "use the version of Stasis that started it")
         .with_pid(subject.pid);
   }
@@ -117,20 +150,22 @@ Status read_runtime(const ProcessMemory& memory, Subject& subject) {
   const auto state = STASIS_TRY(memory.read_value<wire::RuntimeState>(subject.runtime.state));
   const std::uint32_t count = std::min(state.page_file_count, wire::kMaxPageFiles);
   subject.page_files.assign(state.page_files, state.page_files + count);
-  return {};
+  return read_backed_ranges(memory, state, subject);
 }
 
 Status check_identity(const Subject& subject, const procfs::Fields& status) {
   const procfs::Stat stat = STASIS_TRY(procfs::read_stat(subject.pid));
   if (subject.options.start_time != 0 && stat.field[kStartTime] != subject.options.start_time) {
-    return Error::plain(ErrorKind::NotFound, "the application is gone and its process id belongs to another process").with_pid(subject.pid);
+    return Error::plain(ErrorKind::NotFound, "the application is gone and its process id belongs to another process")
+        .with_pid(subject.pid);
   }
   if (stat.state == 'Z' && status.number("Threads") <= 1) {
     return Error::plain(ErrorKind::NotFound, "the application has ended").with_pid(subject.pid);
   }
   const std::uint64_t tracer = status.number("TracerPid");
   if (tracer != 0) {
-    return Error::plain(ErrorKind::Busy, "the process is traced by process " + std::to_string(tracer), "end that debugger or tracer first")
+    return Error::plain(ErrorKind::Busy, "the process is traced by process " + std::to_string(tracer),
+                        "end that debugger or tracer first")
         .with_pid(subject.pid);
   }
   return {};
@@ -144,7 +179,8 @@ Status refuse_process(const Subject& subject, const procfs::Fields& status, Find
   // CONFIG_POSIX_TIMERS and CONFIG_CHECKPOINT_RESTORE; without the file nothing can be known.
   const auto timers = procfs::read_text(subject.pid, "timers");
   if (timers.ok() && !timers.value().empty()) {
-    findings.add(subject.where(), "POSIX timers (timer_create)", "delete them before the checkpoint, or use timerfd or setitimer");
+    findings.add(subject.where(), "POSIX timers (timer_create)",
+                 "delete them before the checkpoint, or use timerfd or setitimer");
   }
   if (status.find("x86_Thread_features").find("shstk") != std::string_view::npos) {
     findings.add(subject.where(), "shadow stacks", "run the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");

@@ -14,7 +14,8 @@
 
 namespace stasis::checkpoint {
 
-// Everything is looked at twice by the same code: Before the stop, to refuse early and all at once, then Stopped, to save it.
+// Everything is looked at twice by the same code: Before the stop, to refuse early and all at once, then Stopped, to
+// save it.
 enum class Phase { Before, Stopped };
 
 // One line for each thing that cannot be saved: where it is, what it is, what to do.
@@ -27,9 +28,10 @@ class Findings {
 
   // Unsupported, with all lines; `empty` must be false.
   Error error(pid_t pid) && {
-    Error error = Error::plain(ErrorKind::Unsupported,
-                               lines_.size() == 1 ? "the application has something that cannot be saved: " + lines_.front()
-                                                  : "the application has " + std::to_string(lines_.size()) + " things that cannot be saved");
+    Error error = Error::plain(
+        ErrorKind::Unsupported,
+        lines_.size() == 1 ? "the application has something that cannot be saved: " + lines_.front()
+                           : "the application has " + std::to_string(lines_.size()) + " things that cannot be saved");
     error.pid = pid;
     error.details = std::move(lines_);
     return error;
@@ -39,6 +41,14 @@ class Findings {
   std::vector<std::string> lines_;
 };
 
+// Pages that a restore laid over a private mapping of a file: to the program they are that mapping's changed pages.
+struct BackedRange {
+  std::uint64_t start, end;
+  std::string path;
+  std::uint64_t inode;
+  std::uint64_t file_offset;  // of the page at `start`
+};
+
 struct Subject {
   const Options& options;
   const CancelToken& cancel;
@@ -46,7 +56,8 @@ struct Subject {
   UniqueFd process;  // pidfd
   Phase phase = Phase::Before;
   wire::Descriptor runtime{};
-  std::vector<wire::PageFileIdentity> page_files;  // files whose private mappings stand for anonymous memory
+  std::vector<wire::PageFileIdentity> page_files;  // files whose private mappings stand for anonymous memory ...
+  std::vector<BackedRange> backed_ranges;          // ... except here; ascending
 
   std::string where() const { return "process " + std::to_string(pid); }
   std::string where(int fd) const { return where() + ", fd " + std::to_string(fd); }

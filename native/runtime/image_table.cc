@@ -82,6 +82,7 @@ i64 ImageTable::adopt(const wire::ImageRange* ranges, u64 count, u64 pages) {
   bits_ = reinterpret_cast<u8*>(wire::kImageTableBase + table_bytes);
   memcpy(ranges_, ranges, count * sizeof(wire::ImageRange));
   count_ = count;
+  g_state.image_range_count = count;
   return 0;
 }
 
