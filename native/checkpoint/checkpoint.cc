@@ -28,8 +28,8 @@ namespace {
 
 using Clock = Deadline::Clock;
 
-constexpr auto kStartTime = std::chrono::seconds(2);
-constexpr auto kStartPause = std::chrono::milliseconds(3);
+constexpr auto kPassingTime = std::chrono::seconds(2);
+constexpr auto kPassingPause = std::chrono::milliseconds(3);
 constexpr int kStopAttempts = 5;  // a program that executes another one at the very moment is stopped again
 
 std::uint64_t nanoseconds_since(Clock::time_point start) {
@@ -52,7 +52,7 @@ class Checkpoint {
 
  private:
   Status look_before();
-  Status look_once(bool& starting);
+  Status look_once(bool& passing);
   Status stop();
   Status stop_once(Deadline deadline);
   Status read_state();
@@ -75,20 +75,21 @@ class Checkpoint {
   Clock::time_point stopped_at_;
 };
 
-// Step 1: refuse while nothing has been touched. A program that is being executed right now looks strange for a moment:
-// look again then.
+// Step 1: refuse while nothing has been touched. Some things pass by themselves: a program that is being executed right now
+// looks strange for a moment, and a connection that its peer has closed is there until the program has read the end.
 Status Checkpoint::look_before() {
-  const Deadline deadline = Deadline::in(kStartTime);
+  const Deadline deadline = Deadline::in(kPassingTime);
   while (true) {
-    bool starting = false;
-    Status seen = look_once(starting);
-    if (seen.ok() || !starting || deadline.passed()) return seen;
+    bool passing = false;
+    Status seen = look_once(passing);
+    if (seen.ok() || !passing || deadline.passed()) return seen;
     STASIS_TRY(check_cancelled(subject_.cancel));
-    std::this_thread::sleep_for(kStartPause);
+    std::this_thread::sleep_for(kPassingPause);
   }
 }
 
-Status Checkpoint::look_once(bool& starting) {
+// `passing`: a refusal may be gone in a moment.
+Status Checkpoint::look_once(bool& passing) {
   // Opened anew each time: the descriptor belongs to an address space, and an execve may have replaced that.
   auto memory = ProcessMemory::open(subject_.pid);
   if (!memory.ok()) return explain_access(std::move(memory).error(), subject_.pid);
@@ -96,7 +97,7 @@ Status Checkpoint::look_once(bool& starting) {
   status_ = STASIS_TRY(procfs::read_status(subject_.pid));
   STASIS_TRY(check_identity(subject_, *status_));
   STASIS_TRY(read_runtime(*memory_, subject_));
-  starting = std::all_of(std::begin(subject_.runtime.build_id), std::end(subject_.runtime.build_id),
+  passing = std::all_of(std::begin(subject_.runtime.build_id), std::end(subject_.runtime.build_id),
                          [](u8 byte) { return byte == 0; });
   STASIS_TRY(check_runtime_file());
   Findings findings;
@@ -104,10 +105,11 @@ Status Checkpoint::look_once(bool& starting) {
   STASIS_TRY(refuse_process(subject_, *status_, findings));
   STASIS_TRY(save_fds(subject_, shared_links_, scratch, findings));
   earlier_maps_ = STASIS_TRY(procfs::read_smaps(subject_.pid));
-  starting = std::any_of(earlier_maps_.begin(), earlier_maps_.end(), [](const procfs::MapLine& line) {
+  const bool starting = std::any_of(earlier_maps_.begin(), earlier_maps_.end(), [](const procfs::MapLine& line) {
     return line.name == "[vdso]" && (line.start < wire::kWindowBase || line.end > wire::kWindowEnd);
   });
   STASIS_TRY(plan_mappings(subject_, earlier_maps_, file_facts_, findings));
+  passing = starting || findings.all_passing();
   if (!findings.empty()) return std::move(findings).error(subject_.pid);
   return {};
 }

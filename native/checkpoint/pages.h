@@ -34,12 +34,13 @@ class PageTables {
   bool scan_works_ = true;
 };
 
-// Absent pages between stored ones are stored as zeros if there are at most so many in a row, in anonymous memory: each mapping saved
-// makes the restore 1.7 us shorter, and 32 KiB of zeros cost less than that to write and nothing to map (docs/kernel-facts.md).
+// Absent pages between stored ones are stored as zeros if there are at most so many in a row, in anonymous memory: each
+// mapping saved makes the restore 1.7 us shorter, and 32 KiB of zeros cost less than that to write and nothing to map
+// (docs/kernel-facts.md).
 inline constexpr std::uint64_t kMaxGapPages = 8;
 
 // Stores the pages of every mapping and fills `runs`. Returns the number of runs.
-Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory, std::vector<PlannedMapping>& mappings,
-                                  image::PageFileWriter& writer);
+Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory,
+                                  std::vector<PlannedMapping>& mappings, image::PageFileWriter& writer);
 
 }  // namespace stasis::checkpoint

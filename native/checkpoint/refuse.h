@@ -1,4 +1,5 @@
-// What of a process as a whole cannot be saved. Descriptors and mappings are judged where they are read (fds.cc, memory.cc).
+// What of a process as a whole cannot be saved. Descriptors and mappings are judged where they are read (fds.cc,
+// memory.cc).
 #pragma once
 
 #include "checkpoint/subject.h"
@@ -7,8 +8,8 @@
 
 namespace stasis::checkpoint {
 
-// The descriptor and the page files of the runtime in the process. Unsupported if there is none: the process was not launched by Stasis, or
-// by one whose descriptor has another version.
+// The descriptor and the page files of the runtime in the process. Unsupported if there is none: the process was not
+// launched by Stasis, or by one whose descriptor has another version.
 Status read_runtime(const ProcessMemory& memory, Subject& subject);
 
 // Busy if another process traces it, NotFound if it is not the process meant (start time) or has ended.

@@ -24,7 +24,14 @@ class Findings {
   void add(const std::string& where, const std::string& what, const std::string& remedy) {
     lines_.push_back(where + ": " + what + "; " + remedy);
   }
+  // As add, for what the program is about to end by itself, such as a connection that its peer has closed.
+  void add_passing(const std::string& where, const std::string& what, const std::string& remedy) {
+    add(where, what, remedy);
+    ++passing_;
+  }
   bool empty() const { return lines_.empty(); }
+  // True if waiting a little may leave nothing.
+  bool all_passing() const { return passing_ == lines_.size(); }
 
   // Unsupported, with all lines; `empty` must be false.
   Error error(pid_t pid) && {
@@ -39,6 +46,7 @@ class Findings {
 
  private:
   std::vector<std::string> lines_;
+  std::size_t passing_ = 0;
 };
 
 // Pages that a restore laid over a private mapping of a file: to the program they are that mapping's changed pages.

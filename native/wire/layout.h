@@ -36,7 +36,7 @@ inline constexpr u64 kParasiteArenaMaxBytes = 0x70'0000;
 inline constexpr u64 kDescriptorAddress = kWindowBase + 0x400;
 
 // The runtime's own vdso, what AT_SYSINFO_EHDR names. Programs cache addresses inside this page (glibc keeps function pointers), so
-// the page's address and the offsets of its entry points are ABI between runtime versions: see runtime/vdso.S.
+// the page's address and the offsets of its entry points are ABI between runtime versions: see runtime/vdso_page.S.
 inline constexpr u64 kOwnVdsoAddress = kWindowBase + 0x1000;
 
 inline constexpr u64 kUserTop = 0x7fff'ffff'f000;
