@@ -191,7 +191,12 @@ async function main(directory) {
     );
     const overhead = only
       ? undefined
-      : await runOverhead(stasis, { rounds: options.quick ? 3 : 9, milliseconds: options.quick ? 700 : 2000, say });
+      : await runOverhead(stasis, {
+          rounds: options.quick ? 3 : 11,
+          slices: options.quick ? 6 : 24,
+          milliseconds: 700,
+          say,
+        });
     const report = {
       date: new Date().toISOString(),
       version: JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')).version,

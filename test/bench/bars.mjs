@@ -30,12 +30,7 @@ export function bars({ cases, overhead }) {
     add('C, 1 GiB: restore, times that of the same mappings with 10 MB', 2, resumed('c-1024') / resumed('c-10'), '');
   }
   if (overhead) {
-    add(
-      'stasis run: throughput lost on keep-alive requests',
-      5,
-      (1 - overhead.launched.perSecond.median / overhead.bare.perSecond.median) * 100,
-      '%',
-    );
+    add('stasis run: throughput lost on keep-alive requests', 5, (1 - overhead.throughputRatio.median) * 100, '%');
     add(
       'stasis run: added to the start-up of a Node server',
       10,

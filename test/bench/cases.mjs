@@ -13,7 +13,7 @@ const mebibyte = 1 << 20;
 const mappings = 64;
 const redisGet = '*2\r\n$3\r\nGET\r\n$5\r\nkey:1\r\n';
 
-async function freePorts(count) {
+export async function freePorts(count) {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer();
