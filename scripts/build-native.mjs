@@ -4,8 +4,11 @@ import { existsSync } from 'node:fs';
 import { nativeBuildEnvironment } from './node-headers.mjs';
 
 const run = (action) =>
-  spawnSync('node-gyp', [action, '--jobs', 'max'], { stdio: ['ignore', process.env.STASIS_QUIET_BUILD ? 'ignore' : 'inherit', 'inherit'], shell: true, env: nativeBuildEnvironment() })
-    .status ?? 1;
+  spawnSync('node-gyp', [action, '--jobs', 'max'], {
+    stdio: ['ignore', process.env.STASIS_QUIET_BUILD ? 'ignore' : 'inherit', 'inherit'],
+    shell: true,
+    env: nativeBuildEnvironment(),
+  }).status ?? 1;
 
 // configure is repeated so that a changed source list is seen; make rebuilds only what changed.
 const configured = run('configure');

@@ -12,14 +12,18 @@ const fail = (text) => {
 
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, { encoding: 'utf8', ...options });
-  if (result.status !== 0) fail(`${command} ${args.join(' ')} ended with ${result.status}\n${result.stdout}\n${result.stderr}`);
+  if (result.status !== 0)
+    fail(`${command} ${args.join(' ')} ended with ${result.status}\n${result.stdout}\n${result.stderr}`);
   return result.stdout;
 }
 
 function pack(folder) {
   mkdirSync(folder, { recursive: true });
   run('npm', ['pack', '--pack-destination', folder, '--loglevel=error']);
-  return join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')));
+  return join(
+    folder,
+    readdirSync(folder).find((name) => name.endsWith('.tgz')),
+  );
 }
 
 // A PATH with node, npm and a shell, but neither compiler nor make nor python.
@@ -39,10 +43,18 @@ function installAndTry(title, tarball, environment) {
   mkdirSync(folder);
   writeFileSync(join(folder, 'package.json'), '{"name":"consumer","version":"1.0.0","private":true,"type":"module"}');
   const env = { ...process.env, ...environment, STASIS_HOME: join(work, 'home') };
-  run('npm', ['install', tarball, '--no-audit', '--no-fund', '--loglevel=error', '--allow-scripts=stasis'], { cwd: folder, env });
+  run('npm', ['install', tarball, '--no-audit', '--no-fund', '--loglevel=error', '--allow-scripts=stasis'], {
+    cwd: folder,
+    env,
+  });
   const stasis = join(folder, 'node_modules/.bin/stasis');
-  const result = spawnSync(stasis, ['run', '--', '/bin/sh', '-c', 'echo packed; exit 7'], { encoding: 'utf8', cwd: folder, env });
-  if (result.status !== 7 || result.stdout !== 'packed\n') fail(`${title}: run gave ${result.status}: ${result.stdout}${result.stderr}`);
+  const result = spawnSync(stasis, ['run', '--', '/bin/sh', '-c', 'echo packed; exit 7'], {
+    encoding: 'utf8',
+    cwd: folder,
+    env,
+  });
+  if (result.status !== 7 || result.stdout !== 'packed\n')
+    fail(`${title}: run gave ${result.status}: ${result.stdout}${result.stderr}`);
   run('node', ['-e', "import('stasis').then((m) => m.Stasis.open())"], { cwd: folder, env });
   console.log(`packed package, ${title}: installs and runs`);
 }

@@ -8,6 +8,11 @@ import { nativeBuildEnvironment } from './node-headers.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 if (!existsSync(join(root, 'scripts/build-native.mjs'))) {
-  const result = spawnSync('node-gyp-build', { stdio: 'inherit', shell: true, cwd: root, env: nativeBuildEnvironment() });
+  const result = spawnSync('node-gyp-build', {
+    stdio: 'inherit',
+    shell: true,
+    cwd: root,
+    env: nativeBuildEnvironment(),
+  });
   process.exit(result.status ?? 1);
 }

@@ -5,5 +5,6 @@ import { cpSync, mkdirSync, rmSync } from 'node:fs';
 rmSync('vendor', { recursive: true, force: true });
 mkdirSync('vendor/xxhash', { recursive: true });
 const zstd = 'node_modules/zstd-napi/deps/zstd';
-for (const file of ['lib/common/xxhash.h', 'lib/common/compiler.h', 'lib/common/portability_macros.h', 'LICENSE']) cpSync(`${zstd}/${file}`, `vendor/xxhash/${file.split('/').at(-1)}`);
+for (const file of ['lib/common/xxhash.h', 'lib/common/compiler.h', 'lib/common/portability_macros.h', 'LICENSE'])
+  cpSync(`${zstd}/${file}`, `vendor/xxhash/${file.split('/').at(-1)}`);
 process.exit(spawnSync('npm', ['run', '-s', 'build:ts'], { stdio: ['ignore', 2, 2] }).status ?? 1);

@@ -61,10 +61,14 @@ try {
     await stasis.remove(snapshot.reference, { force: true }).catch(() => {});
     if (Date.now() - reported > 60_000) {
       reported = Date.now();
-      console.log(`${Math.round((reported - started) / 60_000)} min: ${rounds.kept} kept, ${rounds.restored} restored, counter ${expected}`);
+      console.log(
+        `${Math.round((reported - started) / 60_000)} min: ${rounds.kept} kept, ${rounds.restored} restored, counter ${expected}`,
+      );
     }
   }
-  console.log(`soak passed: ${rounds.kept} checkpoints kept running, ${rounds.restored} restores, ${expected} requests`);
+  console.log(
+    `soak passed: ${rounds.kept} checkpoints kept running, ${rounds.restored} restores, ${expected} requests`,
+  );
 } finally {
   await app.kill('SIGKILL').catch(() => {});
   rmSync(home, { recursive: true, force: true });

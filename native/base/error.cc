@@ -59,23 +59,34 @@ std::string Error::message() const {
     add(range);
   }
   if (offset >= 0) add("offset " + std::to_string(offset));
-  if (error != 0) text += std::string(": ") + (syscall[0] != '\0' ? std::string(syscall) + ": " : "") + std::strerror(error);
+  if (error != 0)
+    text += std::string(": ") + (syscall[0] != '\0' ? std::string(syscall) + ": " : "") + std::strerror(error);
   if (!remedy.empty()) text += "; " + remedy;
   return text;
 }
 
 const char* name_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::Failed: return "FAILED";
-    case ErrorKind::Usage: return "USAGE";
-    case ErrorKind::Unsupported: return "UNSUPPORTED";
-    case ErrorKind::Incompatible: return "INCOMPATIBLE";
-    case ErrorKind::Damaged: return "DAMAGED";
-    case ErrorKind::NotFound: return "NOT_FOUND";
-    case ErrorKind::Busy: return "BUSY";
-    case ErrorKind::Permission: return "PERMISSION";
-    case ErrorKind::Timeout: return "TIMEOUT";
-    case ErrorKind::Cancelled: return "CANCELLED";
+    case ErrorKind::Failed:
+      return "FAILED";
+    case ErrorKind::Usage:
+      return "USAGE";
+    case ErrorKind::Unsupported:
+      return "UNSUPPORTED";
+    case ErrorKind::Incompatible:
+      return "INCOMPATIBLE";
+    case ErrorKind::Damaged:
+      return "DAMAGED";
+    case ErrorKind::NotFound:
+      return "NOT_FOUND";
+    case ErrorKind::Busy:
+      return "BUSY";
+    case ErrorKind::Permission:
+      return "PERMISSION";
+    case ErrorKind::Timeout:
+      return "TIMEOUT";
+    case ErrorKind::Cancelled:
+      return "CANCELLED";
   }
   return "FAILED";
 }

@@ -26,34 +26,60 @@ enum class ErrorKind {
 
 struct Error {
   ErrorKind kind = ErrorKind::Failed;
-  int error = 0;               // errno, 0 if no system call failed
-  const char* syscall = "";    // its name, static storage
-  std::string doing;           // "reading the registers", without the subject
-  std::string remedy;          // what the user can do; may be empty
-  std::string path;            // subject, where one applies
-  int pid = 0, tid = 0;        // 0: none
-  int fd = -1;                 // -1: none
-  std::uint64_t address = 0;   // 0: none
+  int error = 0;              // errno, 0 if no system call failed
+  const char* syscall = "";   // its name, static storage
+  std::string doing;          // "reading the registers", without the subject
+  std::string remedy;         // what the user can do; may be empty
+  std::string path;           // subject, where one applies
+  int pid = 0, tid = 0;       // 0: none
+  int fd = -1;                // -1: none
+  std::uint64_t address = 0;  // 0: none
   std::uint64_t length = 0;
-  std::int64_t offset = -1;    // place in a damaged file, -1: none
+  std::int64_t offset = -1;          // place in a damaged file, -1: none
   std::vector<std::string> details;  // one line per further finding, such as every resource that cannot be saved
 
   // One sentence: doing, subject, errno text, remedy.
   std::string message() const;
 
-  static Error of_errno(const char* syscall, std::string doing);  // takes errno; kind from EPERM/EACCES, ENOENT, EBUSY, ETIMEDOUT
+  static Error of_errno(const char* syscall,
+                        std::string doing);  // takes errno; kind from EPERM/EACCES, ENOENT, EBUSY, ETIMEDOUT
   static Error of_errno(int error, const char* syscall, std::string doing);
   static Error plain(ErrorKind kind, std::string doing, std::string remedy = {});
 
   // Chained setters, for use at the point of return.
-  Error&& with_kind(ErrorKind k) && { kind = k; return std::move(*this); }
-  Error&& with_pid(int p) && { pid = p; return std::move(*this); }
-  Error&& with_tid(int t) && { tid = t; return std::move(*this); }
-  Error&& with_fd(int f) && { fd = f; return std::move(*this); }
-  Error&& with_path(std::string p) && { path = std::move(p); return std::move(*this); }
-  Error&& with_range(std::uint64_t a, std::uint64_t n) && { address = a; length = n; return std::move(*this); }
-  Error&& with_offset(std::int64_t o) && { offset = o; return std::move(*this); }
-  Error&& with_remedy(std::string r) && { remedy = std::move(r); return std::move(*this); }
+  Error&& with_kind(ErrorKind k) && {
+    kind = k;
+    return std::move(*this);
+  }
+  Error&& with_pid(int p) && {
+    pid = p;
+    return std::move(*this);
+  }
+  Error&& with_tid(int t) && {
+    tid = t;
+    return std::move(*this);
+  }
+  Error&& with_fd(int f) && {
+    fd = f;
+    return std::move(*this);
+  }
+  Error&& with_path(std::string p) && {
+    path = std::move(p);
+    return std::move(*this);
+  }
+  Error&& with_range(std::uint64_t a, std::uint64_t n) && {
+    address = a;
+    length = n;
+    return std::move(*this);
+  }
+  Error&& with_offset(std::int64_t o) && {
+    offset = o;
+    return std::move(*this);
+  }
+  Error&& with_remedy(std::string r) && {
+    remedy = std::move(r);
+    return std::move(*this);
+  }
 };
 
 const char* name_of(ErrorKind kind);

@@ -51,19 +51,19 @@ class [[nodiscard]] Result<void> {
 using Status = Result<void>;
 
 // A statement expression, so that a value can be taken where it is needed: `auto fd = STASIS_TRY(open_file(path));`
-#define STASIS_TRY(expression)                                       \
-  ({                                                                 \
-    auto stasis_result_ = (expression);                              \
+#define STASIS_TRY(expression)                                          \
+  ({                                                                    \
+    auto stasis_result_ = (expression);                                 \
     if (!stasis_result_.ok()) return std::move(stasis_result_).error(); \
-    std::move(stasis_result_).value();                               \
+    std::move(stasis_result_).value();                                  \
   })
 
-#define STASIS_CHECK(condition)                                                                   \
-  do {                                                                                            \
-    if (!(condition)) {                                                                           \
+#define STASIS_CHECK(condition)                                                                        \
+  do {                                                                                                 \
+    if (!(condition)) {                                                                                \
       std::fprintf(stderr, "stasis: broken invariant at %s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                                               \
-    }                                                                                             \
+      std::abort();                                                                                    \
+    }                                                                                                  \
   } while (0)
 
 }  // namespace stasis

@@ -98,7 +98,7 @@ Status Checkpoint::look_once(bool& passing) {
   STASIS_TRY(check_identity(subject_, *status_));
   STASIS_TRY(read_runtime(*memory_, subject_));
   passing = std::all_of(std::begin(subject_.runtime.build_id), std::end(subject_.runtime.build_id),
-                         [](u8 byte) { return byte == 0; });
+                        [](u8 byte) { return byte == 0; });
   STASIS_TRY(check_runtime_file());
   Findings findings;
   image::Image scratch;

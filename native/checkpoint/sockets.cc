@@ -135,7 +135,8 @@ Status SocketSaver::save_socket(std::uint64_t inode, const Socket& socket) {
     what += " at " + local + (remote.empty() ? "" : " connected to " + remote);
   }
   if (tcp && is_ending(socket)) {
-    findings_.add_passing(where(socket), what + ", closed by the other side", "let the program close it before the checkpoint");
+    findings_.add_passing(where(socket), what + ", closed by the other side",
+                          "let the program close it before the checkpoint");
   } else {
     findings_.add(where(socket), what, "close it before the checkpoint");
   }

@@ -26,7 +26,8 @@ inline constexpr std::uint32_t kChunkBytes = 1 << 20;
 struct CpuFeatures {
   std::uint32_t leaf1_ecx = 0, leaf1_edx = 0, leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0, extended_ecx = 0;
   std::uint64_t xcr0 = 0;  // state components in use
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.hex("leaf1_ecx", r.leaf1_ecx, "cpuid leaf 1, ecx");
     v.hex("leaf1_edx", r.leaf1_edx, "cpuid leaf 1, edx");
     v.hex("leaf7_ebx", r.leaf7_ebx, "cpuid leaf 7.0, ebx");
@@ -50,7 +51,8 @@ struct Header {
   CpuFeatures cpu;
   // What stands between the magic and the header's checksum. The visitor has three methods more than for records: constant(name,
   // u32, meaning), text(name, string, bytes, meaning) for text padded with zeros, reserved(bytes) for zeros.
-  template <class V, class H> static void describe(V& v, H& h) {
+  template <class V, class H>
+  static void describe(V& v, H& h) {
     v.field("format_version", h.format_version, "version of this format");
     v.constant("header_bytes", static_cast<std::uint32_t>(kHeaderBytes), "length of the header");
     v.field("architecture", h.architecture, "ELF machine number; 62 is x86-64");

@@ -27,7 +27,7 @@ enum class RecordType : std::uint32_t {
   Runtime = 1,
   PageFile = 2,
   Process = 16,
-  Memory = 17,   // MemoryLayout
+  Memory = 17,  // MemoryLayout
   Mapping = 18,
   Thread = 19,
   Action = 20,
@@ -57,7 +57,8 @@ struct Runtime {
   std::uint64_t vdso_address = 0;
   std::uint64_t file_bytes = 0;
   std::uint64_t file_checksum = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("build_id", r.build_id, "GNU build id of the runtime's file, hex");
     v.field("descriptor_version", r.descriptor_version, "version of the runtime's descriptor");
     v.hex("vdso_address", r.vdso_address, "address of the runtime's own vdso page, which the program calls");
@@ -74,7 +75,8 @@ struct PageFile {
   std::uint64_t file_bytes = 0;
   std::uint32_t chunk_bytes = 0;
   std::vector<std::uint64_t> chunk_checksums;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("file_name", r.file_name, "name inside the image's directory, without a slash");
     v.field("file_bytes", r.file_bytes, "length, bytes, a multiple of 4096");
     v.field("chunk_bytes", r.chunk_bytes, "bytes covered by one checksum; the last chunk may be shorter");
@@ -90,7 +92,8 @@ struct Process {
   std::string cwd;
   std::uint32_t umask = 0;
   std::vector<std::string> arguments;  // for people: what the process was started as
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("pid", r.pid, "process id at the checkpoint");
     v.field("parent_pid", r.parent_pid, "parent's process id");
     v.field("group_id", r.group_id, "process group id");
@@ -105,10 +108,11 @@ struct Process {
 struct MemoryLayout {
   static constexpr RecordType kType = RecordType::Memory;
   static constexpr const char* kName = "memory";
-  std::uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0, start_brk = 0, brk = 0, start_stack = 0, arg_start = 0,
-                arg_end = 0, env_start = 0, env_end = 0;
+  std::uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0, start_brk = 0, brk = 0, start_stack = 0,
+                arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
   std::vector<std::uint8_t> auxv;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.hex("start_code", r.start_code, "address, as in prctl_mm_map");
     v.hex("end_code", r.end_code, "address");
     v.hex("start_data", r.start_data, "address");
@@ -129,7 +133,8 @@ struct PageRun {
   std::uint64_t address = 0, length = 0;
   std::uint32_t page_file = 0;
   std::uint64_t file_offset = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.hex("address", r.address, "first address of the run");
     v.field("length", r.length, "bytes, a multiple of 4096");
     v.field("page_file", r.page_file, "index among the page-file records, from 0");
@@ -140,15 +145,15 @@ struct PageRun {
 enum class MappingSource : std::uint32_t { Anonymous = 1, File = 2 };
 
 // Advice given to a mapping, bits of Mapping::advice (VmFlags in parentheses).
-inline constexpr std::uint32_t kAdviceDontFork = 1;      // dc
-inline constexpr std::uint32_t kAdviceDontDump = 2;      // dd
-inline constexpr std::uint32_t kAdviceHugePage = 4;      // hg
-inline constexpr std::uint32_t kAdviceNoHugePage = 8;    // nh
-inline constexpr std::uint32_t kAdviceMergeable = 16;    // mg
-inline constexpr std::uint32_t kAdviceWipeOnFork = 32;   // wf
-inline constexpr std::uint32_t kAdviceSequential = 64;   // sr
-inline constexpr std::uint32_t kAdviceRandom = 128;      // rr
-inline constexpr std::uint32_t kMappingGrowsDown = 1;    // bits of Mapping::traits
+inline constexpr std::uint32_t kAdviceDontFork = 1;     // dc
+inline constexpr std::uint32_t kAdviceDontDump = 2;     // dd
+inline constexpr std::uint32_t kAdviceHugePage = 4;     // hg
+inline constexpr std::uint32_t kAdviceNoHugePage = 8;   // nh
+inline constexpr std::uint32_t kAdviceMergeable = 16;   // mg
+inline constexpr std::uint32_t kAdviceWipeOnFork = 32;  // wf
+inline constexpr std::uint32_t kAdviceSequential = 64;  // sr
+inline constexpr std::uint32_t kAdviceRandom = 128;     // rr
+inline constexpr std::uint32_t kMappingGrowsDown = 1;   // bits of Mapping::traits
 inline constexpr std::uint32_t kMappingNoReserve = 2;
 inline constexpr std::uint32_t kMappingLocked = 4;
 
@@ -167,14 +172,17 @@ struct Mapping {
   std::int64_t file_modified_ns = 0;
   std::string file_build_id;
   std::vector<PageRun> runs;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.hex("address", r.address, "first address");
     v.field("length", r.length, "bytes");
     v.field("protection", r.protection, "PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4");
     v.field("shared", r.shared, "MAP_SHARED");
     v.field("source", r.source, "1 anonymous, 2 file");
     v.field("traits", r.traits, "bits: 1 grows down, 2 no reserve, 4 locked");
-    v.field("advice", r.advice, "bits: 1 dontfork, 2 dontdump, 4 hugepage, 8 nohugepage, 16 mergeable, 32 wipeonfork, 64 sequential, 128 random");
+    v.field("advice", r.advice,
+            "bits: 1 dontfork, 2 dontdump, 4 hugepage, 8 nohugepage, 16 mergeable, 32 wipeonfork, 64 sequential, 128 "
+            "random");
     v.field("path", r.path, "file, absolute path; empty for anonymous memory");
     v.field("file_offset", r.file_offset, "offset of the mapping in the file, bytes");
     v.field("file_bytes", r.file_bytes, "size of the file at the checkpoint, bytes");
@@ -185,15 +193,30 @@ struct Mapping {
 };
 
 struct GeneralRegisters {
-  std::uint64_t r15 = 0, r14 = 0, r13 = 0, r12 = 0, rbp = 0, rbx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, rax = 0, rcx = 0, rdx = 0,
-                rsi = 0, rdi = 0, rip = 0, eflags = 0, rsp = 0, fs_base = 0, gs_base = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
-    v.hex("r15", r.r15, ""); v.hex("r14", r.r14, ""); v.hex("r13", r.r13, ""); v.hex("r12", r.r12, "");
-    v.hex("rbp", r.rbp, ""); v.hex("rbx", r.rbx, ""); v.hex("r11", r.r11, ""); v.hex("r10", r.r10, "");
-    v.hex("r9", r.r9, ""); v.hex("r8", r.r8, ""); v.hex("rax", r.rax, ""); v.hex("rcx", r.rcx, "");
-    v.hex("rdx", r.rdx, ""); v.hex("rsi", r.rsi, ""); v.hex("rdi", r.rdi, "");
+  std::uint64_t r15 = 0, r14 = 0, r13 = 0, r12 = 0, rbp = 0, rbx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, rax = 0,
+                rcx = 0, rdx = 0, rsi = 0, rdi = 0, rip = 0, eflags = 0, rsp = 0, fs_base = 0, gs_base = 0;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.hex("r15", r.r15, "");
+    v.hex("r14", r.r14, "");
+    v.hex("r13", r.r13, "");
+    v.hex("r12", r.r12, "");
+    v.hex("rbp", r.rbp, "");
+    v.hex("rbx", r.rbx, "");
+    v.hex("r11", r.r11, "");
+    v.hex("r10", r.r10, "");
+    v.hex("r9", r.r9, "");
+    v.hex("r8", r.r8, "");
+    v.hex("rax", r.rax, "");
+    v.hex("rcx", r.rcx, "");
+    v.hex("rdx", r.rdx, "");
+    v.hex("rsi", r.rsi, "");
+    v.hex("rdi", r.rdi, "");
     v.hex("rip", r.rip, "an interrupted system call is rewound: rip names its instruction again and rax its number");
-    v.hex("eflags", r.eflags, ""); v.hex("rsp", r.rsp, ""); v.hex("fs_base", r.fs_base, ""); v.hex("gs_base", r.gs_base, "");
+    v.hex("eflags", r.eflags, "");
+    v.hex("rsp", r.rsp, "");
+    v.hex("fs_base", r.fs_base, "");
+    v.hex("gs_base", r.gs_base, "");
   }
 };
 
@@ -212,7 +235,8 @@ struct Thread {
   std::uint64_t robust_list = 0, robust_list_bytes = 0;
   std::uint64_t rseq_address = 0;
   std::uint32_t rseq_bytes = 0, rseq_signature = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("tid", r.tid, "thread id at the checkpoint");
     v.field("name", r.name, "comm, at most 15 bytes");
     v.field("registers", r.registers, "general registers");
@@ -222,7 +246,8 @@ struct Thread {
     v.field("altstack_bytes", r.altstack_bytes, "sigaltstack, bytes");
     v.hex("altstack_flags", r.altstack_flags, "SS_DISABLE 2, SS_AUTODISARM 0x80000000");
     v.hex("clear_child_tid", r.clear_child_tid, "address cleared and woken at thread exit, 0 for none");
-    v.hex("tid_word", r.tid_word, "address of the word in which the C library keeps the thread's id, 0 if none is known");
+    v.hex("tid_word", r.tid_word,
+          "address of the word in which the C library keeps the thread's id, 0 if none is known");
     v.hex("robust_list", r.robust_list, "head of the robust futex list, 0 for none");
     v.field("robust_list_bytes", r.robust_list_bytes, "its length argument");
     v.hex("rseq_address", r.rseq_address, "registered rseq area, 0 for none");
@@ -236,7 +261,8 @@ struct Action {
   static constexpr const char* kName = "action";
   std::uint32_t signal = 0;
   std::uint64_t handler = 0, flags = 0, restorer = 0, mask = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("signal", r.signal, "signal number");
     v.hex("handler", r.handler, "address, or 0 default, 1 ignore");
     v.hex("flags", r.flags, "sa_flags");
@@ -251,7 +277,8 @@ struct QueuedSignal {
   std::int32_t tid = 0;
   std::uint32_t signal = 0;
   std::vector<std::uint8_t> info;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("tid", r.tid, "thread it is queued to, 0 for the process");
     v.field("signal", r.signal, "signal number");
     v.field("info", r.info, "siginfo_t, 128 bytes");
@@ -262,7 +289,8 @@ struct Itimers {
   static constexpr RecordType kType = RecordType::Itimers;
   static constexpr const char* kName = "itimers";
   std::array<std::int64_t, 12> values{};
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("values", r.values, "real, virtual, prof: each interval s, us and remaining s, us");
   }
 };
@@ -271,7 +299,8 @@ struct Clock {
   static constexpr RecordType kType = RecordType::Clock;
   static constexpr const char* kName = "clock";
   std::int64_t monotonic_ns = 0, boottime_ns = 0, realtime_ns = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("monotonic_ns", r.monotonic_ns, "the program's CLOCK_MONOTONIC at the checkpoint");
     v.field("boottime_ns", r.boottime_ns, "the program's CLOCK_BOOTTIME at the checkpoint");
     v.field("realtime_ns", r.realtime_ns, "CLOCK_REALTIME at the checkpoint, for display and absolute timers");
@@ -282,7 +311,8 @@ struct Clock {
 struct FdNumber {
   std::int32_t fd = -1;
   bool close_on_exec = false;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("fd", r.fd, "file descriptor number");
     v.field("close_on_exec", r.close_on_exec, "FD_CLOEXEC");
   }
@@ -299,7 +329,8 @@ struct OpenFile {
   std::uint64_t file_bytes = 0;
   std::int64_t file_modified_ns = 0;
   std::uint64_t device_number = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("path", r.path, "absolute path");
     v.hex("flags", r.flags, "open(2) access mode and status flags");
@@ -316,7 +347,8 @@ struct Stdio {
   static constexpr const char* kName = "stdio";
   std::vector<FdNumber> numbers;
   std::uint32_t stream = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("stream", r.stream, "0 input, 1 output, 2 error: replaced by the restorer's own");
   }
@@ -328,7 +360,8 @@ struct Pipe {
   std::vector<FdNumber> readers, writers;
   std::uint32_t read_flags = 0, write_flags = 0, capacity = 0;
   std::vector<std::uint8_t> data;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("readers", r.readers, "fds of the read end; may be empty (closed)");
     v.field("writers", r.writers, "fds of the write end; may be empty (closed)");
     v.hex("read_flags", r.read_flags, "status flags of the read end");
@@ -344,7 +377,8 @@ struct SocketPair {
   std::vector<FdNumber> first, second;
   std::uint32_t socket_type = 0, first_flags = 0, second_flags = 0;
   std::vector<std::uint8_t> to_first, to_second;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("first", r.first, "fds of one end");
     v.field("second", r.second, "fds of the other end; empty if closed");
     v.field("socket_type", r.socket_type, "SOCK_STREAM 1, SOCK_DGRAM 2, SOCK_SEQPACKET 5");
@@ -362,7 +396,8 @@ struct Eventfd {
   std::uint64_t count = 0;
   bool semaphore = false;
   std::uint32_t flags = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("count", r.count, "counter");
     v.field("semaphore", r.semaphore, "EFD_SEMAPHORE");
@@ -377,7 +412,8 @@ struct Timerfd {
   std::uint32_t clock_id = 0, flags = 0, settime_flags = 0;
   std::uint64_t ticks = 0;
   std::int64_t interval_ns = 0, remaining_ns = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("clock_id", r.clock_id, "clockid_t");
     v.hex("flags", r.flags, "status flags");
@@ -392,7 +428,8 @@ struct EpollTarget {
   std::int32_t fd = -1;
   std::uint32_t events = 0;
   std::uint64_t data = 0;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("fd", r.fd, "registered fd number");
     v.hex("events", r.events, "event mask and flags");
     v.hex("data", r.data, "user data");
@@ -405,7 +442,8 @@ struct Epoll {
   std::vector<FdNumber> numbers;
   std::uint32_t flags = 0;
   std::vector<EpollTarget> targets;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.hex("flags", r.flags, "status flags");
     v.field("targets", r.targets, "registrations");
@@ -419,14 +457,17 @@ struct ListeningSocket {
   std::uint32_t family = 0, socket_type = 0, protocol = 0, flags = 0, backlog = 0, options = 0;
   std::vector<std::uint8_t> address;
   std::string printable;
-  template <class V, class R> static void describe(V& v, R& r) {
+  template <class V, class R>
+  static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of this open file description");
     v.field("family", r.family, "AF_UNIX 1, AF_INET 2, AF_INET6 10");
     v.field("socket_type", r.socket_type, "SOCK_STREAM 1, SOCK_SEQPACKET 5");
     v.field("protocol", r.protocol, "protocol number");
     v.hex("flags", r.flags, "status flags");
     v.field("backlog", r.backlog, "listen(2) backlog");
-    v.field("options", r.options, "bits: 1 reuse address, 2 reuse port, 4 v6 only, 8 keep alive, 16 no delay, 32 pass credentials, 64 unlink a stale path");
+    v.field("options", r.options,
+            "bits: 1 reuse address, 2 reuse port, 4 v6 only, 8 keep alive, 16 no delay, 32 pass credentials, 64 unlink "
+            "a stale path");
     v.field("address", r.address, "sockaddr bytes");
     v.field("printable", r.printable, "the address for people");
   }
@@ -437,7 +478,10 @@ struct End {
   static constexpr RecordType kType = RecordType::End;
   static constexpr const char* kName = "end";
   std::uint32_t records = 0;
-  template <class V, class R> static void describe(V& v, R& r) { v.field("records", r.records, "records before this one"); }
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("records", r.records, "records before this one");
+  }
 };
 
 }  // namespace stasis::image

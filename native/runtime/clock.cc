@@ -15,10 +15,13 @@ i64 clock_offset(u64 clock_id) {
   switch (clock_id) {
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
-    case CLOCK_MONOTONIC_COARSE: return g_state.monotonic_offset_ns;
+    case CLOCK_MONOTONIC_COARSE:
+      return g_state.monotonic_offset_ns;
     case CLOCK_BOOTTIME:
-    case CLOCK_BOOTTIME_ALARM: return g_state.boottime_offset_ns;
-    default: return 0;
+    case CLOCK_BOOTTIME_ALARM:
+      return g_state.boottime_offset_ns;
+    default:
+      return 0;
   }
 }
 
@@ -41,8 +44,8 @@ Timespec add_to_time(Timespec time, i64 nanoseconds) {
 
 Timespec host_time(u64 clock_id, Timespec virtual_time) {
   const i64 offset = clock_offset(clock_id);
-  const bool valid = virtual_time.seconds >= 0 && virtual_time.nanoseconds >= 0 &&
-                     virtual_time.nanoseconds < kNanosecondsPerSecond;
+  const bool valid =
+      virtual_time.seconds >= 0 && virtual_time.nanoseconds >= 0 && virtual_time.nanoseconds < kNanosecondsPerSecond;
   const bool zero = virtual_time.seconds == 0 && virtual_time.nanoseconds == 0;
   if (offset == 0 || !valid || zero) return virtual_time;
   const Timespec host = add_to_time(virtual_time, -offset);

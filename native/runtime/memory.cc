@@ -153,13 +153,16 @@ i64 exact_madvise(u64 address, u64 length, u64 advice) {
 i64 trapped_memory_call(Trap& trap) {
   const u64* arguments = trap.arguments;
   switch (trap.number) {
-    case __NR_madvise: return exact_madvise(arguments[0], arguments[1], arguments[2]);
-    case __NR_mremap: return exact_mremap(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]);
+    case __NR_madvise:
+      return exact_madvise(arguments[0], arguments[1], arguments[2]);
+    case __NR_mremap:
+      return exact_mremap(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]);
     default:
       // process_madvise takes advice that gives memory back since 6.13, for the caller's own memory only. Older kernels answer EINVAL,
       // and callers then use madvise.
       if (!g_image_table.empty() && needs_care(arguments[3])) return -EINVAL;
-      return raw_syscall(static_cast<i64>(trap.number), arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]);
+      return raw_syscall(static_cast<i64>(trap.number), arguments[0], arguments[1], arguments[2], arguments[3],
+                         arguments[4]);
   }
 }
 

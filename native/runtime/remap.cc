@@ -73,8 +73,9 @@ i64 exact_mremap(u64 address, u64 old_length, u64 new_length, u64 flags, u64 new
   const u64 known_flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
   const bool fixed = (flags & MREMAP_FIXED) != 0, may_move = (flags & MREMAP_MAYMOVE) != 0;
   const bool dont_unmap = (flags & MREMAP_DONTUNMAP) != 0;
-  const bool odd = address % wire::kPageBytes != 0 || old_bytes == 0 || new_bytes == 0 || address + old_bytes < address ||
-                   (flags & ~known_flags) != 0 || ((fixed || dont_unmap) && !may_move) ||
+  const bool odd = address % wire::kPageBytes != 0 || old_bytes == 0 || new_bytes == 0 ||
+                   address + old_bytes < address || (flags & ~known_flags) != 0 ||
+                   ((fixed || dont_unmap) && !may_move) ||
                    (fixed && (new_address % wire::kPageBytes != 0 || new_address + new_bytes < new_address ||
                               (new_address < address + old_bytes && address < new_address + new_bytes))) ||
                    (dont_unmap && old_bytes != new_bytes);

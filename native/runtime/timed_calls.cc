@@ -102,14 +102,21 @@ i64 clock_gettime(Trap& trap) {
 
 i64 trapped_timed_call(Trap& trap) {
   switch (trap.number) {
-    case __NR_futex: return futex(trap);
-    case 449: return wait_until(trap, 3, static_cast<u32>(trap.arguments[4]));  // futex_waitv, kernel 5.16
-    case 455: return wait_until(trap, 4, static_cast<u32>(trap.arguments[5]));  // futex_wait, kernel 6.7
-    case __NR_clock_nanosleep: return clock_nanosleep(trap);
+    case __NR_futex:
+      return futex(trap);
+    case 449:
+      return wait_until(trap, 3, static_cast<u32>(trap.arguments[4]));  // futex_waitv, kernel 5.16
+    case 455:
+      return wait_until(trap, 4, static_cast<u32>(trap.arguments[5]));  // futex_wait, kernel 6.7
+    case __NR_clock_nanosleep:
+      return clock_nanosleep(trap);
     case __NR_timerfd_settime:
-    case __NR_timer_settime: return arm_timer(trap);
-    case __NR_clock_gettime: return clock_gettime(trap);
-    default: return blocking_call(trap);
+    case __NR_timer_settime:
+      return arm_timer(trap);
+    case __NR_clock_gettime:
+      return clock_gettime(trap);
+    default:
+      return blocking_call(trap);
   }
 }
 

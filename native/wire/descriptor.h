@@ -36,9 +36,9 @@ struct RuntimeState {
   u32 page_file_count;                    // entries of page_files; 0 in a process that was never restored
   u32 restored;                           // 1 in a process rebuilt from an image (not in what it execs)
   PageFileIdentity page_files[kMaxPageFiles];
-  u64 image_range_count;                  // wire::ImageRange entries at kImageTableBase
-  char exe_path[kMaxExePath];             // what /proc/self/exe names for the program
-  char runtime_path[kMaxExePath];         // the runtime's own file, executed again at every exec
+  u64 image_range_count;           // wire::ImageRange entries at kImageTableBase
+  char exe_path[kMaxExePath];      // what /proc/self/exe names for the program
+  char runtime_path[kMaxExePath];  // the runtime's own file, executed again at every exec
 };
 
 struct Descriptor {
@@ -50,9 +50,9 @@ struct Descriptor {
   //   [blocking_begin, blocking_call]  the call has not been issued yet, or is to be issued again
   //   blocking_after                   the call has returned; rax holds its result
   u64 blocking_begin, blocking_call, blocking_after, blocking_end;
-  u64 parasite_entry;  // rdi = ParasiteBlock*, rsp = top of a stack of at least 1 KiB
+  u64 parasite_entry;      // rdi = ParasiteBlock*, rsp = top of a stack of at least 1 KiB
   u64 parasite_sigreturn;  // address of the syscall instruction that ends a parasite run (rip + 2 at its stop)
-  u64 state;           // RuntimeState*
+  u64 state;               // RuntimeState*
   u64 main_parasite_area, main_parasite_bytes;  // static memory for the first parasite run, before the arena exists
   u8 build_id[20];
   u32 reserved;

@@ -93,7 +93,7 @@ struct FdEntry {
   u32 slot;
   u32 peer_slot;
   u32 image_fd;  // a number of it in the image, for reports
-  u32 flags;     // open(2) status flags (O_NONBLOCK, O_APPEND, access mode ...), without O_CREAT, O_EXCL, O_TRUNC, O_CLOEXEC
+  u32 flags;  // open(2) status flags (O_NONBLOCK, O_APPEND, access mode ...), without O_CREAT, O_EXCL, O_TRUNC, O_CLOEXEC
   u32 peer_flags;
   u64 value;
   i64 file_offset;  // lseek position, -1 for none

@@ -11,8 +11,8 @@ enum class Step : u32 {
   // launch
   ParseMarker,
   InstallFilter,
-  OpenProgram,   // subject: none; text = path
-  LoadProgram,   // text = path
+  OpenProgram,      // subject: none; text = path
+  LoadProgram,      // text = path
   OpenInterpreter,  // ld.so named by PT_INTERP; text = path
   LoadInterpreter,
   ExecProgram,  // text = path
@@ -44,11 +44,11 @@ enum class Step : u32 {
   BindSocket,    // text = printable address
   ListenSocket,  // text = printable address
   PlaceFd,
-  SetCwd,         // text = path
-  SetItimer,      // subject = which
-  CreateThread,   // subject = thread id in the image
-  RegisterRseq,   // subject = thread id in the image
-  QueueSignal,    // subject = signal number
+  SetCwd,          // text = path
+  SetItimer,       // subject = which
+  CreateThread,    // subject = thread id in the image
+  RegisterRseq,    // subject = thread id in the image
+  QueueSignal,     // subject = signal number
   LockMemory,      // subject = address, extent = bytes; after ProtectMemory
   OpenDescriptor,  // an open file of the program: subject = fd number in the image, text = path; after ParkFd
   Count

@@ -26,7 +26,8 @@ static void* watch(void* unused) {
     may_go = guest_may_go();
     for (int i = 0; i < kCount; i++) {
       int64_t now = round % 2 ? raw_ns(kClocks[i]) : guest_clock_ns(kClocks[i]), step = now - last[i];
-      if (step < 0 || step > 2000 * kMs) dprintf(1, "clock %d stepped by %lld ms\n", kClocks[i], (long long)(step / kMs));
+      if (step < 0 || step > 2000 * kMs)
+        dprintf(1, "clock %d stepped by %lld ms\n", kClocks[i], (long long)(step / kMs));
       CHECK(step >= 0 && step < 2000 * kMs);
       last[i] = now;
     }

@@ -17,7 +17,8 @@ static int64_t start;
 static struct timespec until;
 
 static void absolute_sleep(void) {
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0) {}
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0) {
+  }
 }
 
 static void absolute_condition(void) {
@@ -27,7 +28,8 @@ static void absolute_condition(void) {
   CHECK(pthread_condattr_init(&attributes) == 0 && pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
   CHECK(pthread_cond_init(&condition, &attributes) == 0 && pthread_mutex_lock(&mutex) == 0);
   int result;
-  while ((result = pthread_cond_timedwait(&condition, &mutex, &until)) == 0) {}
+  while ((result = pthread_cond_timedwait(&condition, &mutex, &until)) == 0) {
+  }
   CHECK(result == ETIMEDOUT);
 }
 
@@ -59,8 +61,8 @@ static void* timed(void* body) {
 }
 
 int main(void) {
-  void* bodies[] = {(void*)absolute_sleep, (void*)absolute_condition, (void*)relative_sleep, (void*)relative_poll, (void*)relative_select,
-                    (void*)relative_epoll};
+  void* bodies[] = {(void*)absolute_sleep, (void*)absolute_condition, (void*)relative_sleep,
+                    (void*)relative_poll,  (void*)relative_select,    (void*)relative_epoll};
   enum { kThreads = sizeof bodies / sizeof *bodies };
   pthread_t threads[kThreads];
   start = guest_clock_ns(CLOCK_MONOTONIC);

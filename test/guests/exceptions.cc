@@ -21,8 +21,10 @@ struct Counted {
     throw_at(depth - 1, checkpoint);
     return;
   }
-  if (checkpoint) guest_checkpoint_here();
-  else while (!guest_may_go()) guest_sleep_ms(10);
+  if (checkpoint)
+    guest_checkpoint_here();
+  else
+    while (!guest_may_go()) guest_sleep_ms(10);
   throw std::runtime_error("from the bottom");
 }
 

@@ -20,7 +20,8 @@ static struct address tcp(int family, int port) {
   struct address a = {0};
   if (family == AF_INET) {
     struct sockaddr_in* in = (struct sockaddr_in*)&a.bytes;
-    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *in =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     a.length = sizeof *in;
   } else {
     struct sockaddr_in6* in = (struct sockaddr_in6*)&a.bytes;
@@ -44,7 +45,8 @@ static int listener(struct address* address, int type) {
   CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0);
   if (family != AF_UNIX) CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
   if (family == AF_INET6) CHECK(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0);
-  for (int port = 20000 + getpid() % 10000; bind(fd, (struct sockaddr*)&address->bytes, address->length) == -1; port++) {
+  for (int port = 20000 + getpid() % 10000; bind(fd, (struct sockaddr*)&address->bytes, address->length) == -1;
+       port++) {
     CHECK(errno == EADDRINUSE && family != AF_UNIX && port < 32000);
     *address = tcp(family, port);
   }

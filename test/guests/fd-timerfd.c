@@ -10,7 +10,8 @@ static const int64_t kMs = 1000000;
 
 static int timer(clockid_t clock, int64_t first_ns, int64_t period_ns, int flags) {
   int fd = timerfd_create(clock, TFD_NONBLOCK | TFD_CLOEXEC);
-  struct itimerspec spec = {{period_ns / 1000000000, period_ns % 1000000000}, {first_ns / 1000000000, first_ns % 1000000000}};
+  struct itimerspec spec = {{period_ns / 1000000000, period_ns % 1000000000},
+                            {first_ns / 1000000000, first_ns % 1000000000}};
   CHECK(fd >= 0 && timerfd_settime(fd, flags, &spec, NULL) == 0);
   return fd;
 }

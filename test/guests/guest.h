@@ -25,9 +25,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                                                   \
-  do {                                                                                                                     \
-    if (!(condition)) guest_fail(__FILE__, __LINE__, #condition);                                                          \
+#define CHECK(condition)                                          \
+  do {                                                            \
+    if (!(condition)) guest_fail(__FILE__, __LINE__, #condition); \
   } while (0)
 
 // Ends the guest, saying which expectation did not hold. Async-signal-safe.

@@ -15,8 +15,10 @@ static void on_fault(int signal) { siglongjmp(back, signal); }
 static int fault_of(volatile char* address, int write) {
   int signal = sigsetjmp(back, 1);
   if (signal) return signal;
-  if (write) *address = 1;
-  else (void)*address;
+  if (write)
+    *address = 1;
+  else
+    (void)*address;
   return 0;
 }
 

@@ -81,7 +81,8 @@ int main(int count, char** arguments) {
   CHECK(before.environment_bytes == after.environment_bytes);
   CHECK(memcmp(before.environment, after.environment, before.environment_bytes) == 0);
   CHECK(before.random_address == after.random_address && before.entry == after.entry);
-  CHECK(before.program_headers == after.program_headers && after.page == 4096 && before.capabilities == after.capabilities);
+  CHECK(before.program_headers == after.program_headers && after.page == 4096 &&
+        before.capabilities == after.capabilities);
   CHECK(vector_entry(AT_ENTRY) == after.entry && vector_entry(AT_PHDR) == after.program_headers);
   CHECK(before.files.rlim_cur == after.files.rlim_cur);
   CHECK(strcmp(getenv("GUEST_ADDED"), "later") == 0);

@@ -50,8 +50,10 @@ __attribute__((noinline)) static int section(uint64_t* counter, uint64_t spins) 
 static void* run(void* unused) {
   uint64_t own = 0, expected = 0;
   while (!stop) {
-    if (section(&own, 3000000)) expected++, __atomic_fetch_add(&commits, 1, __ATOMIC_SEQ_CST);
-    else __atomic_fetch_add(&aborts, 1, __ATOMIC_SEQ_CST);
+    if (section(&own, 3000000))
+      expected++, __atomic_fetch_add(&commits, 1, __ATOMIC_SEQ_CST);
+    else
+      __atomic_fetch_add(&aborts, 1, __ATOMIC_SEQ_CST);
     CHECK(own == expected);
     CHECK(own_area()->cpu_id < 4096);
   }

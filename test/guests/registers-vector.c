@@ -26,7 +26,8 @@ __attribute__((target("general-regs-only"))) static void wait_here(void) {
 }
 
 #define LIST16(m) m(0) m(1) m(2) m(3) m(4) m(5) m(6) m(7) m(8) m(9) m(10) m(11) m(12) m(13) m(14) m(15)
-#define LIST32(m) LIST16(m) m(16) m(17) m(18) m(19) m(20) m(21) m(22) m(23) m(24) m(25) m(26) m(27) m(28) m(29) m(30) m(31)
+#define LIST32(m) \
+  LIST16(m) m(16) m(17) m(18) m(19) m(20) m(21) m(22) m(23) m(24) m(25) m(26) m(27) m(28) m(29) m(30) m(31)
 
 #define LOAD_SSE(n) __asm__ volatile("movdqa %0, %%xmm" #n : : "m"(in[n]));
 #define STORE_SSE(n) __asm__ volatile("movdqa %%xmm" #n ", %0" : "=m"(out[n]));
@@ -35,15 +36,24 @@ __attribute__((target("general-regs-only"))) static void wait_here(void) {
 #define LOAD_512(n) __asm__ volatile("vmovdqa64 %0, %%zmm" #n : : "m"(in[n]));
 #define STORE_512(n) __asm__ volatile("vmovdqa64 %%zmm" #n ", %0" : "=m"(out[n]));
 
-static void through_sse(void) { LIST16(LOAD_SSE) wait_here(); LIST16(STORE_SSE) }
-static void through_avx(void) { LIST16(LOAD_AVX) wait_here(); LIST16(STORE_AVX) }
-static void through_512(void) { LIST32(LOAD_512) wait_here(); LIST32(STORE_512) }
+static void through_sse(void) {
+  LIST16(LOAD_SSE) wait_here();
+  LIST16(STORE_SSE)
+}
+static void through_avx(void) {
+  LIST16(LOAD_AVX) wait_here();
+  LIST16(STORE_AVX)
+}
+static void through_512(void) {
+  LIST32(LOAD_512) wait_here();
+  LIST32(STORE_512)
+}
 
 int main(void) {
   go = getenv("GUEST_GO");
   guest_fill(in, sizeof in, 1);
   uint32_t mxcsr = 0x1f80 | 3 << 13 | 1 << 15, mxcsr_after;  // round to zero, flush to zero
-  uint16_t control = 0x0f7f, control_after, status_after;  // round to zero, all masked
+  uint16_t control = 0x0f7f, control_after, status_after;    // round to zero, all masked
   double pushed[5] = {1.5, -2.25, 3e300, 1e-310, 42}, popped[5];
   int registers = 16, bytes = 16;
   __builtin_cpu_init();
@@ -51,9 +61,12 @@ int main(void) {
   __asm__ volatile("fninit; fldcw %0" : : "m"(control));
   for (int i = 0; i < 5; i++) __asm__ volatile("fldl %0" : : "m"(pushed[i]));
   __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
-  if (wide) registers = 32, bytes = 64, through_512();
-  else if (avx) bytes = 32, through_avx();
-  else through_sse();
+  if (wide)
+    registers = 32, bytes = 64, through_512();
+  else if (avx)
+    bytes = 32, through_avx();
+  else
+    through_sse();
   __asm__ volatile("stmxcsr %0" : "=m"(mxcsr_after));
   __asm__ volatile("fnstcw %0; fnstsw %1" : "=m"(control_after), "=m"(status_after));
   for (int i = 4; i >= 0; i--) __asm__ volatile("fstpl %0" : "=m"(popped[i]));

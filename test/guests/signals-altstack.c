@@ -27,7 +27,8 @@ static void set_stack(void) {
 
 static void use_stack(void) {
   stack_t current;
-  CHECK(sigaltstack(NULL, &current) == 0 && current.ss_sp == stack && current.ss_size == kBytes && current.ss_flags == 0);
+  CHECK(sigaltstack(NULL, &current) == 0 && current.ss_sp == stack && current.ss_size == kBytes &&
+        current.ss_flags == 0);
   CHECK(raise(SIGUSR1) == 0 && raise(SIGUSR2) == 0 && handled == 2);
 }
 

@@ -36,7 +36,8 @@ int main(void) {
   struct sigaction on_outer = {.sa_sigaction = outer, .sa_flags = SA_SIGINFO};
   struct sigaction on_inner = {.sa_handler = inner, .sa_flags = SA_ONSTACK};
   sigaddset(&on_inner.sa_mask, SIGHUP);
-  CHECK(sigaltstack(&stack, NULL) == 0 && sigaction(SIGUSR1, &on_outer, NULL) == 0 && sigaction(SIGUSR2, &on_inner, NULL) == 0);
+  CHECK(sigaltstack(&stack, NULL) == 0 && sigaction(SIGUSR1, &on_outer, NULL) == 0 &&
+        sigaction(SIGUSR2, &on_inner, NULL) == 0);
   guest_may_go();
   double sum = 0;
   for (int i = 1; i < 1000; i++) sum += 1.0 / i;

@@ -22,7 +22,8 @@ int main(void) {
   int64_t start = guest_clock_ns(CLOCK_MONOTONIC);
   CHECK(setitimer(ITIMER_REAL, &slow, NULL) == 0 && setitimer(ITIMER_VIRTUAL, &fast, NULL) == 0);
   guest_checkpoint_here();
-  int64_t passed = (guest_clock_ns(CLOCK_MONOTONIC) - start) / 1000000, error = remaining_ms(ITIMER_REAL) - (600000 - passed);
+  int64_t passed = (guest_clock_ns(CLOCK_MONOTONIC) - start) / 1000000,
+          error = remaining_ms(ITIMER_REAL) - (600000 - passed);
   CHECK(alarms == 0 && error > -400 && error < 400);
   struct itimerval value;
   CHECK(getitimer(ITIMER_REAL, &value) == 0 && value.it_interval.tv_sec == 700);

@@ -21,7 +21,8 @@ static void* thread_body(void* unused) {
   char byte;
   CHECK(read(wake[0], &byte, 1) == 1);
   sigset_t pending, mask;
-  CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGRTMIN + 3) && pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0);
+  CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGRTMIN + 3) &&
+        pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0);
   CHECK(sigismember(&mask, SIGRTMIN + 3) && sigismember(&mask, SIGTERM) && !sigismember(&mask, SIGHUP));
   sigset_t one;
   sigemptyset(&one);
@@ -56,7 +57,8 @@ int main(void) {
   for (int s = 1; s <= SIGRTMAX; s++)
     if (s != 32 && s != 33) CHECK(sigismember(&mask, s) == sigismember(&blocked, s));
   struct sigaction action;
-  CHECK(sigaction(SIGTERM, NULL, &action) == 0 && action.sa_sigaction == on_signal && sigismember(&action.sa_mask, SIGALRM));
+  CHECK(sigaction(SIGTERM, NULL, &action) == 0 && action.sa_sigaction == on_signal &&
+        sigismember(&action.sa_mask, SIGALRM));
   CHECK(action.sa_flags & SA_RESTART && sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN);
   CHECK(kill(getpid(), SIGHUP) == 0);
   CHECK(write(wake[1], "x", 1) == 1 && pthread_join(thread, NULL) == 0 && count == 1);
