@@ -108,8 +108,11 @@ async function dumpWithCriu(criu, entry) {
   }
 }
 
+/** Undefined when it fails: CRIU needs the very process ids of the dump, which others may have taken. */
 async function restoreWithCriu(criu, entry) {
-  const { begun, resumedMs, pid } = await criu.restore(entry.name);
+  const restored = await criu.restore(entry.name).catch((error) => say(`${entry.title}: ${error.message}`));
+  if (restored === undefined) return undefined;
+  const { begun, resumedMs, pid } = restored;
   const replyMs = entry.port ? (await firstReply(entry.port, entry.request)) - begun : undefined;
   const memory = pss(pid);
   process.kill(pid, 'SIGKILL');
@@ -146,7 +149,7 @@ async function main(directory) {
         criuDump: criu && (await dumpWithCriu(criu, entry)),
       });
     }
-    const samples = new Map(cases.map(({ name }) => [name, { cold: [], restored: [], criu: [] }]));
+    const samples = new Map(cases.map(({ name }) => [name, { cold: [], restored: [], criu: [], criuFailed: 0 }]));
     for (let round = 0; round <= rounds; round++) {
       say(round === 0 ? 'warm-up round' : `round ${round} of ${rounds}`);
       for (const entry of cases) {
@@ -158,12 +161,13 @@ async function main(directory) {
         const into = samples.get(entry.name);
         if (cold !== undefined) into.cold.push(cold);
         into.restored.push(restored);
-        if (other) into.criu.push(other);
+        if (other !== undefined) into.criu.push(other);
+        else if (criu) into.criuFailed++;
       }
     }
     const results = cases.map((entry) => {
       const { memory, checkpoints, bytes, mappings, threads, criuDump } = prepared.get(entry.name);
-      const { cold, restored, criu: others } = samples.get(entry.name);
+      const { cold, restored, criu: others, criuFailed } = samples.get(entry.name);
       const stages = Object.keys(restored[0]?.timings ?? {});
       return {
         name: entry.name,
@@ -181,7 +185,14 @@ async function main(directory) {
           stages.map((stage) => [stage, median(restored.map(({ timings }) => timings[stage]))]),
         ),
         ...(criuDump
-          ? { criu: { dumpMs: criuDump.totalMs, frozenMs: criuDump.pauseMs, restore: collect(others) } }
+          ? {
+              criu: {
+                dumpMs: criuDump.totalMs,
+                frozenMs: criuDump.pauseMs,
+                restore: collect(others),
+                failed: criuFailed,
+              },
+            }
           : {}),
       };
     });

@@ -1,7 +1,7 @@
 // The same course on CRIU, when CRIU=/path/to/criu names one that works here. It needs root.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { end, now, outputOf, sleep, startBare } from './measure.mjs';
 
@@ -49,8 +49,14 @@ export class Criu {
     }
   }
 
-  async #run(args) {
-    await outputOf([this.program, ...args, '-o', 'log', '-v1']);
+  async #run(images, args) {
+    try {
+      await outputOf([this.program, ...args, '-D', images, '--shell-job', '-o', 'log', '-v1']);
+    } catch (error) {
+      const log = join(images, 'log');
+      const why = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n').slice(0, 2).join(' ') : error.message;
+      throw new Error(`criu ${args[0]}: ${why}`, { cause: error });
+    }
   }
 
   async dump(name, pid, leaveRunning) {
@@ -58,15 +64,7 @@ export class Criu {
     rmSync(images, { recursive: true, force: true });
     mkdirSync(images, { recursive: true });
     const begun = now();
-    await this.#run([
-      'dump',
-      '-t',
-      String(pid),
-      '-D',
-      images,
-      '--shell-job',
-      ...(leaveRunning ? ['--leave-running'] : []),
-    ]);
+    await this.#run(images, ['dump', '-t', String(pid), ...(leaveRunning ? ['--leave-running'] : [])]);
     return { totalMs: now() - begun, pauseMs: frozenMs(join(images, 'stats-dump')) };
   }
 
@@ -74,7 +72,7 @@ export class Criu {
     const images = join(this.directory, name);
     const pidfile = join(images, `pid-${Date.now()}`);
     const begun = now();
-    await this.#run(['restore', '-D', images, '--shell-job', '-d', '--pidfile', pidfile]);
+    await this.#run(images, ['restore', '-d', '--pidfile', pidfile]);
     return { begun, resumedMs: now() - begun, pid: Number(readFileSync(pidfile, 'utf8')) };
   }
 

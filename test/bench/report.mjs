@@ -60,7 +60,7 @@ function criuTable({ cases }) {
     'CRIU dump',
   ];
   const rows = cases
-    .filter(({ criu }) => criu)
+    .filter(({ criu }) => criu?.restore.resumedMs)
     .map((entry) => {
       const goal = (restore) => (restore.replyMs ?? restore.resumedMs)?.median;
       return [
@@ -75,6 +75,14 @@ function criuTable({ cases }) {
       ];
     });
   return rows.length > 0 ? [heading, ...rows] : undefined;
+}
+
+/** A sentence on restores that CRIU could not do, if any. */
+function criuFailures({ cases }) {
+  const failed = cases.reduce((sum, { criu }) => sum + (criu?.failed ?? 0), 0);
+  return failed === 0
+    ? ''
+    : ` ${failed} of its restores failed, because it needs the process ids of the dump to be free.`;
 }
 
 function overheadTable({ overhead }) {
@@ -154,7 +162,7 @@ export function document(report) {
     ...(criu
       ? [
           '## CRIU, in the same rounds',
-          `${report.criu}. The times count from spawning \`criu\`, which is how it is used.`,
+          `${report.criu}. The times count from spawning \`criu\`, which is how it is used.${criuFailures(report)}`,
           markdown(criu),
         ]
       : []),

@@ -23,13 +23,24 @@ describe('what a name is', () => {
     expect(checkName('name', name)).toBe(name);
   });
 
-  test.each(['', '-a', '.', '..', '.a', 'A', 'a/b', 'a b', 'a@1', 'ä', 'x'.repeat(64), 'a\n', 'a.partial-b'])(
-    'not %j',
-    (name) => {
-      expect(isName(name)).toBe(false);
-      expect(() => checkName('name', name)).toThrow(RangeError);
-    },
-  );
+  test.each([
+    '',
+    '-a',
+    '.',
+    '..',
+    '.a',
+    'A',
+    'a/b',
+    'a b',
+    'a@1',
+    'ä',
+    'x'.repeat(64),
+    'a\n',
+    'a.partial-b',
+  ])('not %j', (name) => {
+    expect(isName(name)).toBe(false);
+    expect(() => checkName('name', name)).toThrow(RangeError);
+  });
 
   test('not something else', () => {
     for (const value of [undefined, null, 1, {}, []]) expect(() => checkName('name', value)).toThrow(TypeError);
