@@ -33,7 +33,7 @@ const { values: options } = parseArgs({
   },
 });
 const rounds = Number(options.rounds ?? (options.quick ? 3 : 11));
-const say = (text) => process.stderr.write(`${text}\n`);
+const say = (text) => void process.stderr.write(`${text}\n`);
 
 /** Ready: the first reply, or for a program without a port the line it prints. */
 async function ready(entry, output) {

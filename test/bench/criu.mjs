@@ -77,6 +77,6 @@ export class Criu {
   }
 
   get version() {
-    return spawnSync(this.program, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0];
+    return spawnSync(this.program, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0].replace('Version:', 'CRIU');
   }
 }
