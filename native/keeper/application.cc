@@ -37,7 +37,7 @@ void keep_over_exec(int fd) { fcntl(fd, F_SETFD, 0); }
   if (plan.options->mode == Mode::Detached) setsid();
   keep_over_exec(plan.report_fd);
   keep_over_exec(plan.done_fd);
-  if (plan.options->is_restore()) keep_over_exec(plan.options->plan_fd);
+  if (plan.options->is_restore()) keep_over_exec(plan.options->plan_source());
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -48,7 +48,8 @@ void keep_over_exec(int fd) { fcntl(fd, F_SETFD, 0); }
 
 int format_marker(const Options& options, int report_fd, int done_fd, char* text, size_t capacity) {
   char mode[32] = "filter=1";
-  if (options.is_restore()) snprintf(mode, sizeof mode, "restore=1;plan=%d", options.plan_fd);
+  if (options.plan_fd >= 0) snprintf(mode, sizeof mode, "restore=1;plan=%d", options.plan_fd);
+  if (options.plan_socket >= 0) snprintf(mode, sizeof mode, "restore=1;socket=%d", options.plan_socket);
   int length = snprintf(text, capacity, "%s%s;report=%d;done=%d;rt=%s", wire::kMarkerPrefix, mode, report_fd, done_fd,
                         options.runtime);
   return length < static_cast<int>(capacity) ? length : -1;
@@ -103,7 +104,7 @@ bool Application::start(const Options& options, Failure& failure) {
   if (pid_ < 0) error = errno;
   free(argv);
   close(done[1]);
-  if (options.is_restore()) close(options.plan_fd);
+  if (options.is_restore()) close(options.plan_source());
   close(report_fd_);
   if (error != 0) {
     if (pid_ > 0) waitpid(pid_, nullptr, 0);

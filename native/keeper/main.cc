@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,7 +51,6 @@ class Keeper {
   bool bring_up(Failure& failure);
   bool open_doors(Failure& failure);
   bool note_process(Failure& failure);
-  bool receive_plan(Failure& failure);
   bool wait_for(int fd, const char* late, Failure& failure);
   int fail(const Failure& failure);
   int supervise();
@@ -144,34 +142,9 @@ bool Keeper::wait_for(int fd, const char* late, Failure& failure) {
   return true;
 }
 
-bool Keeper::receive_plan(Failure& failure) {
-  if (!wait_for(options_.plan_socket, "the restore plan did not come in time", failure)) return false;
-  char byte;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t got = recvmsg(options_.plan_socket, &message, MSG_CMSG_CLOEXEC);
-  const cmsghdr* header = got == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
-    failure = failure_of_kind(ErrorKind::Cancelled, "the restore was given up before it began");
-    return false;
-  }
-  memcpy(&options_.plan_fd, CMSG_DATA(header), sizeof(int));
-  close(options_.plan_socket);
-  return true;
-}
-
 bool Keeper::bring_up(Failure& failure) {
-  // The order is that of the work which others wait for: a plan that is not there yet, or else the runtime.
-  if (options_.plan_socket >= 0) {
-    if (!open_doors(failure) || !receive_plan(failure) || !application.start(options_, failure)) return false;
-  } else if (!application.start(options_, failure) || !open_doors(failure)) {
-    return false;
-  }
+  // First what others wait for: the runtime. It waits for the plan itself if that is not made yet.
+  if (!application.start(options_, failure) || !open_doors(failure)) return false;
   const char* late =
       options_.is_restore() ? "the application was not rebuilt in time" : "the program was not loaded in time";
   if (!note_process(failure) || !wait_for(application.done_fd(), late, failure)) return false;

@@ -24,6 +24,7 @@ struct Options {
   int plan_socket = -1;      // restore
   int deadline_ms = 30'000;  // until the application runs
   char** program = nullptr;  // PROGRAM, ARGV0, ..., null
+  int plan_source() const { return plan_fd >= 0 ? plan_fd : plan_socket; }
   bool is_restore() const { return plan_fd >= 0 || plan_socket >= 0; }
 };
 

@@ -23,6 +23,8 @@ bool take_field(const char*& text, Marker* marker) {
     marker->restore = read_decimal(text) != 0;
   } else if (take_key(text, "clock=")) {
     marker->restored_filter = read_decimal(text) != 0;
+  } else if (take_key(text, "socket=")) {
+    marker->plan_socket = static_cast<i32>(read_decimal(text));
   } else if (take_key(text, "plan=")) {
     marker->plan_fd = static_cast<i32>(read_decimal(text));
   } else if (take_key(text, "report=")) {
@@ -64,6 +66,7 @@ u64 format_marker(const Marker& marker, char* to) {
   char* end = write_text(to, wire::kMarkerPrefix);
   if (marker.first_launch) end = write_field(end, "filter=", 1);
   if (marker.restore) end = write_field(end, "restore=", 1);
+  if (marker.plan_socket >= 0) end = write_field(end, "socket=", marker.plan_socket);
   if (marker.plan_fd >= 0) end = write_field(end, "plan=", marker.plan_fd);
   if (marker.report_fd >= 0) end = write_field(end, "report=", marker.report_fd);
   if (marker.done_fd >= 0) end = write_field(end, "done=", marker.done_fd);

@@ -1,9 +1,10 @@
 // Rebuilds one process from a plan (wire/plan.h), in place of itself:
 //
-//    1  map the plan, move the report page into the window, block every signal
-//    2  move stdio and the done pipe out of the way, close all other fds
-//    3  open the files to map
-//    4  move vvar and vdso home; unmap everything outside the window (from here on the stack is the one in bss)
+//    1  move the report page into the window; block every signal; move vvar and vdso home; unmap everything outside the
+//       window (from here on the stack is the one in bss)
+//    2  map the plan, for which this may have to wait
+//    3  move stdio and the done pipe out of the way, close all other fds
+//    4  open the files to map
 //    5  map the image; PR_SET_MM_MAP
 //    6  actions; image ranges; SIGSYS handler; filter (its own calls pass by their instruction pointer)
 //    7  clocks; working directory and umask; fds parked, then placed; epolls filled
@@ -40,6 +41,40 @@ constexpr u64 kReportHome = wire::kParasiteArenaBase;
 alignas(64) u8 g_stack[32768];
 Marker g_marker;
 u64 g_sysinfo_ehdr;
+
+struct PlanMessage {  // struct msghdr of recvmsg(2) and what it points to
+  void* name;
+  u32 name_bytes;
+  const void* vector;
+  u64 vector_count;
+  void* control;
+  u64 control_bytes;
+  u32 flags;
+};
+
+struct ControlMessage {  // struct cmsghdr with one fd
+  u64 bytes;
+  i32 level;
+  i32 type;
+  i32 fd;
+  i32 padding;
+};
+
+// The starter makes the plan while this process comes up.
+void receive_plan() {
+  constexpr u64 kHeaderBytes = 16;
+  constexpr i32 kSocketLevel = 1, kRights = 1;  // SOL_SOCKET, SCM_RIGHTS
+  if (g_marker.plan_socket < 0) return;
+  u8 byte;
+  const u64 vector[2] = {reinterpret_cast<u64>(&byte), sizeof byte};
+  ControlMessage control{};
+  PlanMessage message{nullptr, 0, vector, 1, &control, sizeof control, 0};
+  const i64 got = must(raw_syscall(__NR_recvmsg, g_marker.plan_socket, &message, 0), Step::MapPlan);
+  const bool has_fd = control.bytes == kHeaderBytes + sizeof control.fd && control.level == kSocketLevel &&
+                      control.type == kRights;
+  if (got != 1 || !has_fd) report_fail(Step::MapPlan, ECANCELED, 0, 0, nullptr);
+  g_marker.plan_fd = control.fd;
+}
 
 void map_plan() {
   constexpr u32 kSeekEnd = 2;
@@ -83,7 +118,6 @@ void close_report() {
 
 void restore_memory() {
   open_mapped_files();
-  clear_memory();
   map_memory();
   set_memory_layout();
   mark_phase(&wire::Report::mapped_ns);
@@ -104,9 +138,11 @@ void restore_interposition() {
 
 [[noreturn]] void restore() {
   mark_phase(&wire::Report::started_ns);
-  map_plan();
   move_report(kReportHome);
   block_signals();
+  clear_memory();
+  receive_plan();
+  map_plan();
   move_inherited_fds(g_marker);
   restore_memory();
   restore_interposition();

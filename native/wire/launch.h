@@ -7,6 +7,8 @@
 //     filter=1   first launch: install the seccomp filter, then exec the program through the runtime once more
 //     restore=1  rebuild a process from the plan in fd `plan` instead of loading a program
 //     plan=FD    sealed memfd holding wire::Plan (restore only)
+//     socket=FD  or a socket over which that memfd comes (SCM_RIGHTS, one byte of data) once the plan is made; end-of-file
+//                there means that the restore was given up
 //     report=FD  memfd of one page holding wire::Report, mapped shared; closed before the program starts
 //     done=FD    write end of a pipe; closed before the program starts, so that the keeper sees end-of-file
 //     close=FD   an fd that stands for the program file itself (execveat with AT_EMPTY_PATH), closed after loading
