@@ -19,7 +19,7 @@ describe('the table', () => {
   });
 
   test('has the names of native/base/error.cc', () => {
-    const names = [...read('native/base/error.cc').matchAll(/case ErrorKind::(\w+): return "(\w+)";/g)];
+    const names = [...read('native/base/error.cc').matchAll(/case ErrorKind::(\w+):\s+return "(\w+)";/g)];
     expect(names.map(([, kind, name]) => [kind, `ERR_STASIS_${name}`])).toEqual(
       errorTable.map(({ kind, code }) => [kind, code]),
     );
