@@ -41,9 +41,12 @@ function pathWithoutCompiler() {
 function installAndTry(title, tarball, environment) {
   const folder = join(work, title);
   mkdirSync(folder);
-  writeFileSync(join(folder, 'package.json'), '{"name":"consumer","version":"1.0.0","private":true,"type":"module"}');
+  writeFileSync(
+    join(folder, 'package.json'),
+    '{"name":"consumer","version":"1.0.0","private":true,"type":"module","allowScripts":{"stasis":true}}',
+  );
   const env = { ...process.env, ...environment, STASIS_HOME: join(work, 'home') };
-  run('npm', ['install', tarball, '--no-audit', '--no-fund', '--loglevel=error', '--allow-scripts=stasis'], {
+  run('npm', ['install', tarball, '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: folder,
     env,
   });
@@ -61,7 +64,7 @@ function installAndTry(title, tarball, environment) {
 
 const hadPrebuilds = existsSync('prebuilds');
 try {
-  if (!hadPrebuilds) run('node', ['scripts/prebuild.mjs']);
+  if (!hadPrebuilds) run('npm', ['run', '-s', 'prebuild:native']);
   installAndTry('prebuilt', pack(join(work, 'with')), { PATH: pathWithoutCompiler() });
   cpSync('prebuilds', join(work, 'prebuilds'), { recursive: true });
   rmSync('prebuilds', { recursive: true });

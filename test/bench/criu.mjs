@@ -77,6 +77,8 @@ export class Criu {
   }
 
   get version() {
-    return spawnSync(this.program, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0].replace('Version:', 'CRIU');
+    return spawnSync(this.program, ['--version'], { encoding: 'utf8' })
+      .stdout.split('\n')[0]
+      .replace('Version:', 'CRIU');
   }
 }
