@@ -36,6 +36,7 @@ static struct address local(const char* name, int abstract) {
   struct sockaddr_un* un = (struct sockaddr_un*)&a.bytes;
   un->sun_family = AF_UNIX;
   strcpy(un->sun_path + abstract, name);
+  // With the terminator of a path, or the zero in front of an abstract name, which has no terminator.
   a.length = offsetof(struct sockaddr_un, sun_path) + strlen(name) + 1;
   return a;
 }
@@ -84,7 +85,6 @@ int main(void) {
   snprintf(name, sizeof name, "stasis-guest-%d", getpid());
   struct address v4 = tcp(AF_INET, port), v6 = tcp(AF_INET6, port), by_path = local(guest_path(&path, "socket"), 0),
                  abstract = local(name, 1), packets = local(guest_path(&path, "packets"), 0);
-  abstract.length--;  // an abstract name has no terminator
   int on_v4 = listener(&v4, SOCK_STREAM), on_v6 = listener(&v6, SOCK_STREAM), on_path = listener(&by_path, SOCK_STREAM),
       on_abstract = listener(&abstract, SOCK_STREAM), on_packets = listener(&packets, SOCK_SEQPACKET);
 
