@@ -65,7 +65,7 @@ const megabytes = (bytes) => `${Math.round(bytes / 1e6)} MB`;
 const room = (text, width) => text + ' '.repeat(Math.max(0, width - text.replace(/\x1b\[\d+m/g, '').length));
 
 function step(what, ms, remark = '') {
-  console.log(`  ${pc.green('●')} ${room(what, 36)} ${pc.bold(time(ms))}   ${pc.dim(remark)}`.trimEnd());
+  console.log(`  ${pc.green('●')} ${room(what, 36)} ${pc.bold(time(ms))}   ${remark && pc.dim(remark)}`.trimEnd());
 }
 
 function answered(path, reply) {

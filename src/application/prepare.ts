@@ -63,7 +63,7 @@ export async function prepare(home: Home, plan: Preparation): Promise<Prepared> 
   const undo = (): void => {
     stdio?.close();
     claim?.undo();
-    rmSync(paths.directory, { recursive: true, force: true });
+    rmSync(paths.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   };
   try {
     mkdirSync(paths.directory, { mode: 0o700 });
@@ -179,7 +179,7 @@ async function takeOver(
     name,
     replaced: old,
     commit() {
-      rmSync(old.directory, { recursive: true, force: true });
+      rmSync(old.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
       lock.release();
     },
     setAside(directory) {
