@@ -10,7 +10,7 @@
 // --write puts the tables into docs/benchmarks.md.
 
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, release, tmpdir } from 'node:os';
+import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Stasis } from '../dist/index.js';
@@ -134,6 +134,8 @@ function collect(list) {
 
 async function main(directory) {
   const stasis = await Stasis.open({ home: join(directory, 'state') });
+  // What others keep running here: every program that is started has to wait its turn behind it.
+  const load = loadavg()[0];
   try {
     say('preparing');
     const all = await makeCases(directory);
@@ -217,6 +219,7 @@ async function main(directory) {
         cpus: cpus().length,
         node: process.version,
         uid: process.getuid(),
+        load,
       },
       rounds,
       criu: note,

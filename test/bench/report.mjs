@@ -129,7 +129,7 @@ function markdown(table) {
 }
 
 const hostLine = ({ host, rounds, date }) =>
-  `Linux ${host.kernel}, ${host.cpu}, ${host.cpus} CPUs, Node ${host.node}, uid ${host.uid}, ${rounds} rounds, ${date.slice(0, 10)}`;
+  `Linux ${host.kernel}, ${host.cpu}, ${host.cpus} CPUs, Node ${host.node}, uid ${host.uid}, ${rounds} rounds, ${date.slice(0, 10)}, load ${host.load.toFixed(1)} at the start`;
 const floorLine = ({ floorUs }) =>
   `${floorUs.min.toFixed(0)} us at least, ${floorUs.median.toFixed(0)} us in the median`;
 
