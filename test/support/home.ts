@@ -184,7 +184,7 @@ export class TestHome {
 
   /** Processes of this test that still live. */
   processes(): ReturnType<typeof processesWith> {
-    return processesWith(`STASIS_HOME=${this.state}`);
+    return processesWith(`STASIS_HOME=${this.state}`, this.root);
   }
 
   /** Names in the directory of snapshots, partial ones included. */

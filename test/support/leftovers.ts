@@ -36,9 +36,9 @@ function ownFiles(directory: string): string[] {
   return found;
 }
 
-function observe(marker: string): Observation {
+function observe(marker: string, root: string): Observation {
   const namespaces = new Set<string>();
-  for (const { pid } of processesWith(marker)) {
+  for (const { pid } of processesWith(marker, root)) {
     for (const kind of namespaceKinds) {
       try {
         const link = readlinkSync(`/proc/${pid}/ns/${kind}`);
@@ -73,15 +73,15 @@ export default async function setup(): Promise<() => Promise<void>> {
   chmodSync(root, 0o755);
   const run = root.slice(root.lastIndexOf('-') + 1);
   const marker = `STASIS_TEST_RUN=${run}`;
-  const before = observe(marker);
+  const before = observe(marker, root);
   process.env.STASIS_TEST_ROOT = root;
   process.env.STASIS_TEST_RUN_ID = run;
 
   return async () => {
-    let processes = processesWith(marker);
-    for (let i = 0; i < 50 && processes.length > 0; i++, processes = processesWith(marker)) await sleep(100);
+    let processes = processesWith(marker, root);
+    for (let i = 0; i < 50 && processes.length > 0; i++, processes = processesWith(marker, root)) await sleep(100);
     const kept = readdirSync(root);
-    const after = observe(marker);
+    const after = observe(marker, root);
     const left = [
       ...processes.map(({ pid, command: words }) => `process ${pid}: ${words}`),
       ...fresh(before.namespaces, after.namespaces).map((entry) => `namespace ${entry}`),
