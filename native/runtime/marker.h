@@ -10,7 +10,7 @@ struct Marker {
   bool first_launch = false;     // filter
   bool restore = false;          // restore
   bool restored_filter = false;  // clock
-  i32 plan_socket = -1;  // socket
+  i32 plan_socket = -1;          // socket
   i32 plan_fd = -1;              // plan
   i32 report_fd = -1;            // report
   i32 done_fd = -1;              // done

@@ -70,8 +70,8 @@ void receive_plan() {
   ControlMessage control{};
   PlanMessage message{nullptr, 0, vector, 1, &control, sizeof control, 0};
   const i64 got = must(raw_syscall(__NR_recvmsg, g_marker.plan_socket, &message, 0), Step::MapPlan);
-  const bool has_fd = control.bytes == kHeaderBytes + sizeof control.fd && control.level == kSocketLevel &&
-                      control.type == kRights;
+  const bool has_fd =
+      control.bytes == kHeaderBytes + sizeof control.fd && control.level == kSocketLevel && control.type == kRights;
   if (got != 1 || !has_fd) report_fail(Step::MapPlan, ECANCELED, 0, 0, nullptr);
   g_marker.plan_fd = control.fd;
 }
