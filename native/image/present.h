@@ -15,7 +15,7 @@ std::string hex_bytes(std::span<const std::uint8_t> bytes);
 // is lost.
 std::string json_string(std::string_view text);
 
-// Quoted for a terminal: control characters and bytes that are no UTF-8 become \xXX.
+// Quoted for a terminal: control characters and bytes that are no UTF-8 become a backslash, x and two hex digits.
 std::string quoted_text(std::string_view text);
 
 }  // namespace stasis::image
