@@ -123,6 +123,14 @@ export interface Restored extends Launched {
   readonly mapCalls: number;
 }
 
+/** A restore that has begun and makes everything ready, but waits for a word before the application comes into being. */
+export interface BegunRestore {
+  readonly done: Promise<Restored>;
+  proceed(): void;
+  /** Instead of proceed: `done` is rejected with kind CANCELLED, or with what had failed, once no process is left. */
+  abandon(): void;
+}
+
 export interface CheckpointOptions {
   readonly pid: number;
   readonly startTime: number;
@@ -185,8 +193,8 @@ export interface Addon {
   launch(options: LaunchOptions): Promise<Launched>;
   /** Never returns: this process becomes the keeper of a foreground application. Throws when it cannot; then nothing has changed. */
   becomeKeeper(options: ForegroundOptions): never;
-  /** Rebuilds an application from an image under a detached keeper. All or nothing. */
-  restore(options: RestoreOptions): Promise<Restored>;
+  /** Rebuilds an application from an image under a detached keeper. All or nothing. One of the two words must follow. */
+  restore(options: RestoreOptions): BegunRestore;
 
   /** Writes an image of a running application, on a thread of its own. Rejected, the application goes on unharmed. */
   checkpoint(options: CheckpointOptions, token?: CancelToken): Promise<CheckpointOutcome>;

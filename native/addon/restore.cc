@@ -1,3 +1,12 @@
+// restore(): starts the keeper on the caller's thread, which spares it a wait for another thread, goes on on libuv's
+// pool, and stops at a gate before the application comes into being, so that JavaScript can write down the application
+// while the image is read and the keeper starts.
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+
 #include "addon/functions.h"
 #include "addon/launched.h"
 #include "addon/operation.h"
@@ -5,6 +14,56 @@
 namespace stasis::addon {
 
 namespace {
+
+// Opened or shut once, by JavaScript; whichever comes first counts.
+class Gate {
+ public:
+  void open() { settle(State::Open); }
+  void shut() { settle(State::Shut); }
+
+  Status wait(std::chrono::milliseconds timeout) {
+    std::unique_lock lock(mutex_);
+    if (!settled_.wait_for(lock, timeout, [this] { return state_ != State::Undecided; })) {
+      return Error::plain(ErrorKind::Timeout, "the caller neither went on with the restore nor gave it up");
+    }
+    if (state_ == State::Shut) return Error::plain(ErrorKind::Cancelled, "the restore was given up");
+    return {};
+  }
+
+ private:
+  enum class State { Undecided, Open, Shut };
+
+  void settle(State state) {
+    {
+      std::lock_guard lock(mutex_);
+      if (state_ == State::Undecided) state_ = state;
+    }
+    settled_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable settled_;
+  State state_ = State::Undecided;
+};
+
+// The gate of one operation and the means to shut it when the environment ends (a worker thread's may at any moment).
+struct Permission {
+  using Hook = Napi::Env::CleanupHook<std::function<void()>>;
+
+  Gate gate;
+  std::optional<Hook> hook;  // until JavaScript has decided
+
+  void decide(Napi::Env env, void (Gate::*decision)()) {
+    (gate.*decision)();
+    if (hook) hook->Remove(env);
+    hook.reset();
+  }
+};
+
+Napi::Value decision(Napi::Env env, const char* name, std::shared_ptr<Permission> permission, void (Gate::*what)()) {
+  auto call = [permission, what](const Napi::CallbackInfo& info) { permission->decide(info.Env(), what); };
+  return Napi::Function::New(env, call, name);
+}
 
 Napi::Value restored_value(Napi::Env env, const restore::Started& started) {
   const launch::Launched& launched = started.launched;
@@ -41,10 +100,23 @@ Napi::Value restore(const Napi::CallbackInfo& info) {
   auto given = start_options(options);
   auto streams = options.streams("stdio");
   if (options.failed()) return info.Env().Undefined();
-  return run_on_pool(info.Env(), "stasis.restore", [given, streams]() -> Result<MakeValue> {
-    auto started = STASIS_TRY(restore::start(given, streams));
+  Napi::Env env = info.Env();
+  auto permission = std::make_shared<Permission>();
+  auto starting = std::make_shared<Result<restore::Starting>>(restore::Starting::begin(given, streams));
+  // The other thread is on its way while the object is made.
+  Napi::Value done = run_on_pool(env, "stasis.restore", [=, timeout = given.timeout]() -> Result<MakeValue> {
+    // Gone, with its processes if it failed, before the promise is settled.
+    auto owned = std::move(*starting);
+    if (!owned.ok()) return std::move(owned).error();
+    auto started = STASIS_TRY(owned.value().finish([&] { return permission->gate.wait(timeout); }));
     return MakeValue([started](Napi::Env env) { return restored_value(env, started); });
   });
+  permission->hook = env.AddCleanupHook(std::function<void()>([permission] { permission->gate.shut(); }));
+  Napi::Object begun = Napi::Object::New(env);
+  begun.Set("done", done);
+  begun.Set("proceed", decision(env, "proceed", permission, &Gate::open));
+  begun.Set("abandon", decision(env, "abandon", permission, &Gate::shut));
+  return begun;
 }
 
 }  // namespace stasis::addon

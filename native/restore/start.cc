@@ -12,7 +12,7 @@ namespace stasis::restore {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = Starting::Clock;
 
 std::uint64_t microseconds_since(Clock::time_point origin) {
   return static_cast<std::uint64_t>(
@@ -72,26 +72,33 @@ Result<std::optional<launch::PlannedKeeper>> begin_early(const StartOptions& opt
 
 }  // namespace
 
-Result<Started> start(const StartOptions& options, const std::array<int, 3>& stdio) {
-  const Clock::time_point origin = Clock::now();
-  std::string early_runtime;
-  auto keeper = STASIS_TRY(begin_early(options, stdio, early_runtime));
-  Laid laid = STASIS_TRY(lay_down(options, origin));
-  if (keeper && laid.runtime != early_runtime) {
+Result<Starting> Starting::begin(const StartOptions& options, const std::array<int, 3>& stdio) {
+  Starting starting;
+  starting.options_ = options;
+  starting.stdio_ = stdio;
+  auto keeper = STASIS_TRY(begin_early(options, stdio, starting.runtime_));
+  if (keeper) starting.keeper_.emplace(std::move(*keeper));
+  return starting;
+}
+
+Result<Started> Starting::finish(const std::function<Status()>& permission) {
+  Laid laid = STASIS_TRY(lay_down(options_, origin_));
+  if (keeper_ && laid.runtime != runtime_) {
     return Error::plain(ErrorKind::Damaged, "the image's header names another runtime than its records")
-        .with_path(options.image);
+        .with_path(options_.image);
   }
-  if (!keeper) {
-    keeper.emplace(STASIS_TRY(launch::PlannedKeeper::begin(keeper_options(options, laid.runtime), stdio)));
+  if (!keeper_) {
+    keeper_.emplace(STASIS_TRY(launch::PlannedKeeper::begin(keeper_options(options_, laid.runtime), stdio_)));
   }
   Started started;
   started.opened_us = laid.opened_us;
-  started.prepared_us = microseconds_since(origin);
-  started.launched = STASIS_TRY(keeper->finish(laid.plan.get()));
-  started.finished_us = microseconds_since(origin);
+  started.prepared_us = microseconds_since(origin_);
+  STASIS_TRY(permission());
+  started.launched = STASIS_TRY(keeper_->finish(laid.plan.get()));
+  started.finished_us = microseconds_since(origin_);
   // steady_clock is CLOCK_MONOTONIC.
   const auto origin_us = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(origin.time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::microseconds>(origin_.time_since_epoch()).count());
   launch::Launched& launched = started.launched;
   for (std::uint64_t* time :
        {&launched.started_us, &launched.mapped_us, &launched.fds_us, &launched.threads_us, &launched.resumed_us}) {

@@ -2,7 +2,7 @@
 // (prepare.h), runtime put in its place, keeper started with the plan, its word awaited.
 //
 // The keeper's start takes as long as the plan, so the two go side by side: the keeper is started once the header has
-// named the runtime, and gets the plan when it is complete.
+// named the runtime, and gets the plan when it is complete and the caller agrees.
 //
 // Rules: the image's directory is only read. What is verified is what is used: the files stay open, and the runtime
 // compares device and inode of what it maps. No process of the application exists before the plan is complete.
@@ -11,6 +11,8 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,8 +39,29 @@ struct Started {
   std::uint64_t finished_us = 0;  // all of it
 };
 
-// Errors of open_image and prepare, and what the runtime reports (report.h). After an error no process is left.
-Result<Started> start(const StartOptions& options, const std::array<int, 3>& stdio);
+// A restore in two parts.
+class Starting {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Only what takes some hundred microseconds: the caller may be a thread that must not wait.
+  static Result<Starting> begin(const StartOptions& options, const std::array<int, 3>& stdio);
+
+  // The rest, on any thread, once. `permission` is asked when all is ready, before the plan is handed over: the last
+  // moment at which the application is not there. It may wait; its error ends the restore.
+  // Errors of open_image and prepare, and what the runtime reports (report.h). No process is left after an error, once
+  // this object is gone.
+  Result<Started> finish(const std::function<Status()>& permission);
+
+ private:
+  Starting() = default;
+
+  Clock::time_point origin_ = Clock::now();
+  StartOptions options_;
+  std::array<int, 3> stdio_{-1, -1, -1};
+  std::string runtime_;  // the keeper's
+  std::optional<launch::PlannedKeeper> keeper_;
+};
 
 // In the foreground: returns only on failure, with the process as it was.
 Error become_keeper(const StartOptions& options);

@@ -89,6 +89,7 @@ async function prepareRun(home: Home, run: CheckedRun, mode: 'detached' | 'foreg
   const runtime = ensureRuntime(home, helpers.runtime, (file) => callNativeNow((addon) => addon.buildId(file)));
   const prepared = await prepare(home, {
     name: run.name,
+    held: false,
     replace: 'failed',
     command: run.command,
     cwd: run.cwd,

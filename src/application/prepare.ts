@@ -3,13 +3,14 @@
 //     directory -> name -> streams -> app.json -> (process) -> commit
 //
 // Rules of the place: every step can be undone until commit, in reverse order. app.json stands before the process does, so that a
-// process is listed whatever happens to this one (writing it meanwhile would spare 0.07 ms of a restore). The directory exists before
-// its name, so a name never leads nowhere. When a stopped application gives its place to a restore, its lock is held from the moment the
-// name moves until its directory is removed (commit) or the name moved back (undo). A foreground restore becomes another program before
-// it is known to succeed, so it cannot commit: it moves that directory into its own, from where undo can still fetch it.
+// process is listed whatever happens to this one; a restore begins the native work before it, and lets the process come into being after
+// it (docs/adr/0008). The directory exists before its name, so a name never leads nowhere. When a stopped application gives its place to a restore, its lock is held from the moment the
+// name moves until its directory is gone (commit) or the name moved back (undo). It is gone when it is moved into the new one's, which is
+// one rename(2); its files are removed after the caller has its answer, and if this process ends first, they go with the new application. A
+// foreground restore becomes another program before it is known to succeed, so it cannot commit: it moves that directory just so, from
+// where undo can still fetch it.
 
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { fromSystemError, StasisError } from '../errors.js';
 import type { Addon } from '../native.js';
 import { callNative, callNativeNow } from '../native-call.js';
@@ -23,6 +24,8 @@ import { type OpenStdio, openStdio, type Stream } from './stdio.js';
 
 export interface Preparation {
   readonly name: string | undefined;
+  /** The name probably has a holder that makes way: it is looked for first, since a failing symlink(2) costs an exception. */
+  readonly held: boolean;
   /** `stopped`: also an application of that name that a checkpoint stopped makes way. */
   readonly replace: 'failed' | 'stopped';
   readonly command: readonly string[];
@@ -35,10 +38,12 @@ export interface Preparation {
   readonly takenRemedy: string;
 }
 
-export interface Prepared {
-  readonly record: ApplicationRecord;
+/** Directory, name and streams. */
+export interface Place {
   readonly paths: ApplicationPaths;
   readonly stdio: OpenStdio;
+  /** Writes app.json. Undoing is left to the caller. */
+  describe(): ApplicationRecord;
   /** The process runs: lets go of the streams, and of the application that made way. */
   commit(): void;
   /** Instead of commit, where there is no way to know that the process runs: the application that made way goes when this one does. */
@@ -47,15 +52,30 @@ export interface Prepared {
   undo(): void;
 }
 
+/** A place with its app.json. */
+export interface Prepared extends Place {
+  readonly record: ApplicationRecord;
+}
+
 interface NameClaim {
   readonly name: string;
   readonly replaced: ApplicationPaths | undefined;
-  commit(): void;
+  commit(directory: string): void;
   setAside(directory: string): void;
   undo(): void;
 }
 
 export async function prepare(home: Home, plan: Preparation): Promise<Prepared> {
+  const place = await takePlace(home, plan);
+  try {
+    return { ...place, record: place.describe() };
+  } catch (error) {
+    place.undo();
+    throw error;
+  }
+}
+
+export async function takePlace(home: Home, plan: Preparation): Promise<Place> {
   const id = newApplicationId();
   const paths = home.application(id);
   let claim: NameClaim | undefined;
@@ -63,22 +83,46 @@ export async function prepare(home: Home, plan: Preparation): Promise<Prepared> 
   const undo = (): void => {
     stdio?.close();
     claim?.undo();
-    rmSync(paths.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+    removeDirectory(paths.directory);
   };
   try {
     mkdirSync(paths.directory, { mode: 0o700 });
     claim = plan.name === undefined ? claimAnyName(home, id) : await claimName(home, plan.name, id, plan);
     stdio = openStdio(plan.streams, paths, claim.replaced);
+    const taken = claim;
+    const open = stdio;
+    const replaced = `${paths.directory}/replaced`;
+    return {
+      paths,
+      stdio,
+      describe: () => describe(home, id, taken.name, open, plan),
+      commit() {
+        open.close();
+        taken.commit(replaced);
+      },
+      setAside: () => taken.setAside(replaced),
+      undo,
+    };
+  } catch (error) {
+    undo();
+    throw fromSystemError(error, preparing);
+  }
+}
+
+const preparing = 'preparing the application';
+
+function describe(home: Home, id: string, name: string, stdio: OpenStdio, plan: Preparation): ApplicationRecord {
+  try {
     const record: ApplicationRecord = {
       version: 1,
       id,
-      name: claim.name,
+      name,
       command: plan.command,
       cwd: plan.cwd,
       mode: plan.mode,
       createdAt: Date.now(),
       runtime: plan.runtime,
-      stdio: stdio.identities,
+      stdio: stdio.identities(),
       logged: stdio.logged,
       launcher: ownIdentity(),
       bootId: bootId(),
@@ -86,27 +130,14 @@ export async function prepare(home: Home, plan: Preparation): Promise<Prepared> 
       lastCheckpoint: null,
     };
     writeRecord(home, record);
-    const taken = claim;
-    const open = stdio;
-    return {
-      record,
-      paths,
-      stdio,
-      commit() {
-        open.close();
-        taken.commit();
-      },
-      setAside: () => taken.setAside(join(paths.directory, 'replaced')),
-      undo,
-    };
+    return record;
   } catch (error) {
-    undo();
-    throw fromSystemError(error, 'preparing the application');
+    throw fromSystemError(error, preparing);
   }
 }
 
 /** Starts the process; if that fails all is taken back. */
-export async function bringUp<T>(prepared: Prepared, operation: (addon: Addon) => Promise<T>): Promise<T> {
+export async function bringUp<T>(prepared: Place, operation: (addon: Addon) => Promise<T>): Promise<T> {
   try {
     return await callNative(operation);
   } catch (error) {
@@ -129,8 +160,8 @@ function freshClaim(home: Home, name: string, id: string): NameClaim {
 
 async function claimName(home: Home, name: string, id: string, plan: Preparation): Promise<NameClaim> {
   // The holder may go away between the two looks; then the name is free, unless another one was faster.
-  for (let attempt = 0; attempt < 3; attempt++) {
-    if (takeName(home, name, id)) return freshClaim(home, name, id);
+  for (let attempt = 0; attempt < 4; attempt++) {
+    if (!(plan.held && attempt === 0) && takeName(home, name, id)) return freshClaim(home, name, id);
     const holder = holderOfName(home, name);
     if (holder === undefined) continue;
     if (holder === null) {
@@ -178,9 +209,13 @@ async function takeOver(
   return {
     name,
     replaced: old,
-    commit() {
-      rmSync(old.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
-      lock.release();
+    commit(directory) {
+      try {
+        renameSync(old.directory, directory);
+      } finally {
+        lock.release();
+      }
+      setImmediate(removeLeftover, directory);
     },
     setAside(directory) {
       renameSync(old.directory, directory);
@@ -192,6 +227,18 @@ async function takeOver(
       lock.release();
     },
   };
+}
+
+function removeDirectory(directory: string): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+}
+
+function removeLeftover(directory: string): void {
+  try {
+    removeDirectory(directory);
+  } catch {
+    // It goes with the application that it lies in.
+  }
 }
 
 /** The usual case, an application that a checkpoint stopped, is told by its status file alone, which spares loading the schema. */

@@ -15,8 +15,9 @@ export type Stdio = 'log' | 'ignore' | 'inherit' | readonly [Stream, Stream, Str
 
 export interface OpenStdio {
   readonly fds: readonly [number, number, number];
-  readonly identities: readonly [StreamIdentity, StreamIdentity, StreamIdentity];
   readonly logged: boolean;
+  /** Until close. */
+  identities(): readonly [StreamIdentity, StreamIdentity, StreamIdentity];
   /** Closes what was opened here; fds of the caller stay open. */
   close(): void;
 }
@@ -52,14 +53,18 @@ export function openStdio(
   const close = (): void => {
     for (const fd of opened.splice(0)) closeSync(fd);
   };
-  const open = (index: 0 | 1 | 2): { fd: number; identity: StreamIdentity } => {
+  const open = (index: 0 | 1 | 2): { fd: number; identity: () => StreamIdentity } => {
     const stream = streams[index];
-    if (typeof stream === 'number') return { fd: stream, identity: identityOf(stream) };
-    if (stream === 'inherit') return { fd: index, identity: identityOf(index) };
+    if (typeof stream === 'number' || stream === 'inherit') {
+      const fd = stream === 'inherit' ? index : stream;
+      // At once: a descriptor that is not open now could be another's a moment later.
+      const identity = identityOf(fd);
+      return { fd, identity: () => identity };
+    }
     const fd =
       stream === 'ignore' ? openNull(index) : openLog(index === 1 ? 'stdoutLog' : 'stderrLog', paths, continued);
     opened.push(fd);
-    return { fd, identity: identityOf(fd) };
+    return { fd, identity: () => identityOf(fd) };
   };
   const openNamed = (index: 0 | 1 | 2) => {
     try {
@@ -72,8 +77,8 @@ export function openStdio(
     const [input, output, errors] = [openNamed(0), openNamed(1), openNamed(2)];
     return {
       fds: [input.fd, output.fd, errors.fd],
-      identities: [input.identity, output.identity, errors.identity],
       logged: streams.includes('log'),
+      identities: () => [input.identity(), output.identity(), errors.identity()],
       close,
     };
   } catch (error) {

@@ -6,13 +6,14 @@
 
 import { Application } from '../application/application.js';
 import { leaveToKeeper } from '../application/launch.js';
-import { bringUp, type Prepared, prepare } from '../application/prepare.js';
+import { bringUp, type Place, type Preparation, prepare, takePlace } from '../application/prepare.js';
 import { checkStdio, type Stdio, type Stream } from '../application/stdio.js';
 import { checkOptions, checkSignal, checkTimeout } from '../arguments.js';
 import { cancelled } from '../errors.js';
-import { helperPrograms } from '../native.js';
+import { type Addon, helperPrograms, type RestoreOptions as NativeOptions, type Restored } from '../native.js';
 import type { Home } from '../store/home.js';
 import { checkName, listNames } from '../store/names.js';
+import type { ApplicationRecord } from '../store/record.js';
 import type { SnapshotLocation } from '../store/snapshots.js';
 import { readStatusFields } from '../store/status.js';
 import { throwIfAborted } from '../waiting.js';
@@ -37,23 +38,43 @@ export async function restore(
   checkTimeout(options.timeout);
   const what = `restoring ${snapshot.reference ?? snapshot.path}`;
   throwIfAborted(options.signal, what);
-  const prepared = await prepareRestore(home, snapshot, options.name, checkStdio(options.stdio), 'detached');
-  const restored = await bringUp(prepared, (addon) =>
-    addon.restore({
-      ...nativeOptions(home, snapshot, prepared),
-      stdio: prepared.stdio.fds,
+  const place = await takePlace(home, planFor(home, snapshot, options.name, checkStdio(options.stdio), 'detached'));
+  const { record, restored } = await bringUp(place, (addon) =>
+    rebuild(addon, place, {
+      ...nativeOptions(home, snapshot, place),
+      stdio: place.stdio.fds,
       ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
     }),
   );
-  const application = new Application(home, prepared.record, restored.timings);
+  const application = new Application(home, record, restored.timings);
   if (options.signal?.aborted) {
     await application.kill('SIGKILL').catch(() => undefined);
     await application.wait({ timeout: 30_000 });
-    prepared.undo();
+    place.undo();
     throw cancelled(what, options.signal);
   }
-  prepared.commit();
+  place.commit();
   return application;
+}
+
+/** The record is written while the image is read and the keeper starts; the application comes into being when it stands. */
+async function rebuild(
+  addon: Addon,
+  place: Place,
+  options: NativeOptions,
+): Promise<{ record: ApplicationRecord; restored: Restored }> {
+  const begun = addon.restore(options);
+  let record: ApplicationRecord;
+  try {
+    record = place.describe();
+  } catch (error) {
+    begun.abandon();
+    // The keeper still uses the directory until then.
+    await begun.done.catch(() => undefined);
+    throw error;
+  }
+  begun.proceed();
+  return { record, restored: await begun.done };
 }
 
 /** Never returns: the process is replaced by the keeper, with its streams, terminal and exit status. */
@@ -62,29 +83,30 @@ export async function restoreInForeground(
   snapshot: SnapshotLocation,
   name: string | undefined,
 ): Promise<never> {
-  const prepared = await prepareRestore(home, snapshot, name, ['inherit', 'inherit', 'inherit'], 'foreground');
+  const prepared = await prepare(home, planFor(home, snapshot, name, ['inherit', 'inherit', 'inherit'], 'foreground'));
   return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(nativeOptions(home, snapshot, prepared)));
 }
 
-function nativeOptions(home: Home, snapshot: SnapshotLocation, prepared: Prepared) {
+function nativeOptions(home: Home, snapshot: SnapshotLocation, place: Place) {
   return {
     keeper: helperPrograms().keeper,
     runtimes: home.runtimes,
-    directory: prepared.paths.directory,
+    directory: place.paths.directory,
     image: snapshot.path,
     stamps: home.verified,
   };
 }
 
-function prepareRestore(
+function planFor(
   home: Home,
   snapshot: SnapshotLocation,
   name: string | undefined,
   streams: readonly [Stream, Stream, Stream],
   mode: 'detached' | 'foreground',
-): Promise<Prepared> {
-  return prepare(home, {
+): Preparation {
+  return {
     name: name === undefined ? originalName(home, snapshot) : checkName('options.name', name),
+    held: name === undefined,
     replace: 'stopped',
     // What the image says of its command line is for people; reading it here would cost more than the restore.
     command: [],
@@ -94,7 +116,7 @@ function prepareRestore(
     streams,
     restoredFrom: snapshot.path,
     takenRemedy: 'choose another name with --name',
-  });
+  };
 }
 
 /** The name the saved application had: told by the snapshot's place, else by the application that was stopped there. */

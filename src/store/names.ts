@@ -33,7 +33,7 @@ export function checkName(argument: string, value: unknown): string {
 /** Gives the name to an application. False when it is taken. */
 export function takeName(home: Home, name: string, id: string): boolean {
   try {
-    symlinkSync(`../apps/${id}`, join(home.names, name));
+    symlinkSync(`../apps/${id}`, `${home.names}/${name}`);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
 import { firstAnswer, freePort, get } from '../support/http.js';
-import { library, programs } from '../support/paths.js';
+import { compiledPrograms, library, programs } from '../support/paths.js';
 import { kill, processState } from '../support/processes.js';
 import { users } from '../support/users.js';
 import { sleep, until } from '../support/waiting.js';
@@ -98,6 +98,35 @@ describe.each(users)('as $name', (user) => {
     await home.ok(['checkpoint', victim.name]);
     await home.ok(['restore', victim.name, '--detach']);
     await firstAnswer(victim.port);
+  });
+
+  test('kill -9 of a process that restores', { timeout: 180_000 }, async () => {
+    await using home = TestHome.create(user);
+    await home.run('web', [join(compiledPrograms, 'sleeper')]);
+    await home.outputLine('web', 'listening');
+    await home.ok(['checkpoint', 'web']);
+    const entries = () => ['apps', 'names'].map((place) => readdirSync(join(home.state, place)).sort());
+    const before = entries();
+    const outcomes = new Set<string>();
+    for (let round = 0; round < 16; round++) {
+      const words = [node, join(programs, 'restore-library.mjs'), library, 'web@1', 'copy', String(60 * round ** 2)];
+      expect(await home.execute(words)).toMatchObject({ code: null, signal: 'SIGKILL' });
+      // The application runs and is listed, or nothing runs once the keeper has seen that nobody is left.
+      const outcome = await until(`an outcome of round ${round}`, async () => {
+        const listed: { name: string; status: { state: string } }[] = await home.ok(['ps', '--all', '--json']);
+        const state = listed.find(({ name }) => name === 'copy')?.status.state;
+        if (home.processes().length === 0) return 'nothing';
+        return state === 'running' ? state : undefined;
+      });
+      outcomes.add(outcome);
+      if (readdirSync(join(home.state, 'names')).includes('copy')) await home.ok(['rm', '--force', 'copy']);
+      for (const id of readdirSync(join(home.state, 'apps'))) {
+        if (!before[0]?.includes(id)) await home.ok(['rm', '--force', id]);
+      }
+      expect(entries(), `round ${round}, ${outcome}`).toEqual(before);
+      expect(home.processes(), `round ${round}`).toEqual([]);
+    }
+    expect(outcomes).toContain('nothing');
   });
 
   test('kill -9 of the keeper', { timeout: 180_000 }, async () => {

@@ -1,13 +1,17 @@
 // The library, used in this process on real programs.
 
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type ApplicationEvent, type RunOptions, Stasis, StasisError } from '../../src/index.js';
+import { helperPrograms, native } from '../../src/native.js';
+import { parseRecord } from '../../src/store/record-schema.js';
 import { TestHome } from '../support/home.js';
+import { ImageCopy } from '../support/images.js';
 import { compiledPrograms } from '../support/paths.js';
 import { isRunning } from '../support/processes.js';
 import { users } from '../support/users.js';
-import { until } from '../support/waiting.js';
+import { sleep, until } from '../support/waiting.js';
 
 // This process is one user; the commands are tested as the other one too.
 const [user] = users as readonly [(typeof users)[number]];
@@ -117,6 +121,83 @@ describe('a snapshot', () => {
     await again.remove();
     expect(isRunning(third.pid ?? 0)).toBe(true);
     await expect(stasis.snapshot('second@1')).rejects.toMatchObject({ code: 'ERR_STASIS_NOT_FOUND' });
+  });
+
+  test('that was restored is on record', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const snapshot = await (await stasis.run(sleeper, { ...options, name: 'web' })).checkpoint();
+    for (const name of ['web', 'second']) {
+      const restored = await stasis.restore(snapshot, { name });
+      const files = readdirSync(join(home.state, 'apps', restored.id));
+      const text = readFileSync(join(home.state, 'apps', restored.id, 'app.json'), 'utf8');
+      expect(files.filter((file) => file.startsWith('app.json'))).toEqual(['app.json']);
+      expect(parseRecord(text)).toMatchObject({
+        record: { id: restored.id, name, restoredFrom: snapshot.path, logged: true, mode: 'detached' },
+      });
+      expect((await stasis.application(name)).status()).toEqual(restored.status());
+    }
+  });
+
+  test('that cannot be restored leaves nothing behind', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const snapshot = await (await stasis.run(sleeper, { ...options, name: 'web' })).checkpoint();
+    const entries = () =>
+      ['apps', 'names'].map((place) => readdirSync(join(home.state, place), { recursive: true }).sort());
+    const before = entries();
+    // Another's record would not fit either: neither `app.json` nor anything else may be written.
+    const full = { within: ['prlimit', '--fsize=64'] };
+    for (const name of [undefined, 'other']) {
+      const words = ['restore', '--detach', ...(name === undefined ? [] : ['--name', name]), snapshot.path];
+      expect(await home.stasis(words, full)).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/EFBIG|too large/i),
+      });
+      expect(entries()).toEqual(before);
+    }
+    const damaged = ImageCopy.make(home, snapshot.path);
+    damaged.truncate('image.stasis', damaged.size('image.stasis') - 8);
+    for (const name of ['web', 'other']) {
+      await expect(stasis.restore(damaged.directory, { name })).rejects.toMatchObject({ code: 'ERR_STASIS_DAMAGED' });
+      expect(entries()).toEqual(before);
+    }
+    expect(home.processes()).toEqual([]);
+  });
+
+  test('comes to life when its record stands, not before', async () => {
+    await using home = TestHome.create(user);
+    const { stasis, options } = await open(home);
+    const snapshot = await (await stasis.run(sleeper, { ...options, name: 'web' })).checkpoint();
+    const begin = (directory: string) => {
+      mkdirSync(directory);
+      return native().restore({
+        keeper: helperPrograms().keeper,
+        runtimes: join(home.state, 'runtimes'),
+        directory,
+        image: snapshot.path,
+        stamps: join(home.state, 'verified'),
+        stdio: [0, 1, 2],
+      });
+    };
+    const status = (directory: string) => readFileSync(join(directory, 'status'), 'utf8');
+    const abandoned = join(home.scratch, 'abandoned');
+    const first = begin(abandoned);
+    await sleep(300);
+    first.abandon();
+    await expect(first.done).rejects.toMatchObject({ kind: 'CANCELLED' });
+    first.proceed();
+    expect(readdirSync(abandoned)).toEqual([]);
+    expect(home.processes()).toEqual([]);
+
+    const directory = join(home.scratch, 'application');
+    const second = begin(directory);
+    await sleep(300);
+    if (readdirSync(directory).includes('status')) expect(status(directory)).toContain('state=starting');
+    second.proceed();
+    const { pid } = await second.done;
+    expect(status(directory)).toContain('state=running');
+    expect(isRunning(pid)).toBe(true);
   });
 
   test('that is cancelled or late leaves the application running and nothing else', async () => {
