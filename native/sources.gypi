@@ -37,6 +37,7 @@
       "native/launch/control_client.cc",
       "native/launch/foreground.cc",
       "native/launch/launch.cc",
+      "native/launch/marker.cc",
       "native/launch/ready_line.cc",
       "native/launch/resolve.cc",
       "native/launch/signal_state.cc",
@@ -96,6 +97,7 @@
       "native/keeper/options.cc",
       "native/keeper/signals.cc",
       "native/keeper/status.cc",
+      "native/launch/marker.cc",
       "native/restore/report.cc"
     ],
     "stasis_runtime_sources": [

@@ -12,8 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <string>
+
+#include "launch/marker.h"
 #include "restore/report.h"
-#include "wire/launch.h"
 
 namespace stasis::keeper {
 
@@ -37,22 +39,13 @@ void keep_over_exec(int fd) { fcntl(fd, F_SETFD, 0); }
   if (plan.options->mode == Mode::Detached) setsid();
   keep_over_exec(plan.report_fd);
   keep_over_exec(plan.done_fd);
-  if (plan.options->is_restore()) keep_over_exec(plan.options->plan_source());
+  if (plan.options->is_restore()) keep_over_exec(plan.options->plan_fd);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   execve(plan.options->runtime, plan.argv, environ);
   *error = errno;
   _exit(127);
-}
-
-int format_marker(const Options& options, int report_fd, int done_fd, char* text, size_t capacity) {
-  char mode[32] = "filter=1";
-  if (options.plan_fd >= 0) snprintf(mode, sizeof mode, "restore=1;plan=%d", options.plan_fd);
-  if (options.plan_socket >= 0) snprintf(mode, sizeof mode, "restore=1;socket=%d", options.plan_socket);
-  int length = snprintf(text, capacity, "%s%s;report=%d;done=%d;rt=%s", wire::kMarkerPrefix, mode, report_fd, done_fd,
-                        options.runtime);
-  return length < static_cast<int>(capacity) ? length : -1;
 }
 
 }  // namespace
@@ -63,6 +56,10 @@ bool Application::make_report(Failure& failure) {
     failure = failure_of_errno(errno, "making the report page");
     return false;
   }
+  return map_report(failure);
+}
+
+bool Application::map_report(Failure& failure) {
   void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, report_fd_, 0);
   if (page == MAP_FAILED) {
     failure = failure_of_errno(errno, "mapping the report page");
@@ -73,6 +70,20 @@ bool Application::make_report(Failure& failure) {
 }
 
 bool Application::start(const Options& options, Failure& failure) {
+  if (options.adopts()) {
+    pid_ = options.pid;
+    done_fd_ = options.done_fd;
+    report_fd_ = options.report_fd;
+    if (!map_report(failure)) return false;
+    close(report_fd_);
+  } else if (!execute(options, failure)) {
+    return false;
+  }
+  pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+  return true;
+}
+
+bool Application::execute(const Options& options, Failure& failure) {
   if (!make_report(failure)) return false;
   int done[2];
   if (pipe2(done, O_CLOEXEC) != 0) {
@@ -81,8 +92,9 @@ bool Application::start(const Options& options, Failure& failure) {
   }
   done_fd_ = done[0];
 
-  static char marker[wire::kMarkerMaxBytes];
-  if (format_marker(options, report_fd_, done[1], marker, sizeof marker) < 0) {
+  std::string marker = launch::format_marker(
+      {.runtime = options.runtime, .report_fd = report_fd_, .done_fd = done[1], .plan_fd = options.plan_fd});
+  if (marker.empty()) {
     failure = failure_of_kind(ErrorKind::Usage, "the runtime's path is too long");
     return false;
   }
@@ -94,7 +106,7 @@ bool Application::start(const Options& options, Failure& failure) {
     failure = failure_of_errno(ENOMEM, "starting the runtime");
     return false;
   }
-  argv[0] = marker;
+  argv[0] = marker.data();
   for (size_t at = 0; at < words; ++at) argv[at + 1] = options.program[at];
 
   ChildPlan plan{&options, argv, report_fd_, done[1]};
@@ -104,7 +116,7 @@ bool Application::start(const Options& options, Failure& failure) {
   if (pid_ < 0) error = errno;
   free(argv);
   close(done[1]);
-  if (options.is_restore()) close(options.plan_source());
+  if (options.is_restore()) close(options.plan_fd);
   close(report_fd_);
   if (error != 0) {
     if (pid_ > 0) waitpid(pid_, nullptr, 0);
@@ -114,7 +126,6 @@ bool Application::start(const Options& options, Failure& failure) {
     failure = failure_of_errno(error, doing);
     return false;
   }
-  pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
   return true;
 }
 

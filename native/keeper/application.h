@@ -1,5 +1,5 @@
-// The application's first process: started here by executing the runtime, watched until its program runs, ended here if
-// that fails.
+// The application's first process: started here by executing the runtime, or adopted with the runtime already on its
+// way; watched until its program runs, ended here if that fails.
 //
 // The report page and the write end of the `done` pipe are the only descriptors it gets beside 0, 1 and 2 (and the plan
 // of a restore). The runtime marks the page and then closes both, so end-of-file on the pipe with a page marked Done is
@@ -16,7 +16,8 @@ namespace stasis::keeper {
 
 class Application {
  public:
-  // Executes the runtime in a child. True when it was executed, which says nothing about the program yet.
+  // Executes the runtime in a child, unless the options name one. True when it was executed, which says nothing about
+  // the program yet.
   bool start(const Options& options, Failure& failure);
 
   // To be polled for POLLHUP until finish_start(); -1 afterwards.
@@ -37,7 +38,9 @@ class Application {
   int signal_with_value(int number, void* value) const;
 
  private:
+  bool execute(const Options& options, Failure& failure);
   bool make_report(Failure& failure);
+  bool map_report(Failure& failure);
   void describe_death(Failure& failure);
 
   pid_t pid_ = 0;

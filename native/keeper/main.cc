@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <initializer_list>
+
 #include "keeper/application.h"
 #include "keeper/control.h"
 #include "keeper/failure.h"
@@ -240,13 +242,19 @@ int Keeper::end() {
 }
 
 // Whatever else the caller had open belongs neither to the keeper nor to the application.
-void close_all_but(int first, int second) {
+void close_all_but(std::initializer_list<int> kept) {
   unsigned begin = STDERR_FILENO + 1;
-  for (int kept : {first < second ? first : second, first < second ? second : first}) {
-    if (kept < 0) continue;
-    fcntl(kept, F_SETFD, FD_CLOEXEC);
-    if (static_cast<unsigned>(kept) > begin) close_range(begin, static_cast<unsigned>(kept) - 1, 0);
-    begin = static_cast<unsigned>(kept) + 1;
+  int last = -1;
+  for (;;) {
+    int next = INT_MAX;
+    for (int fd : kept) {
+      if (fd > last && fd < next) next = fd;
+    }
+    if (next == INT_MAX) break;
+    fcntl(next, F_SETFD, FD_CLOEXEC);
+    if (static_cast<unsigned>(next) > begin) close_range(begin, static_cast<unsigned>(next) - 1, 0);
+    begin = static_cast<unsigned>(next) + 1;
+    last = next;
   }
   close_range(begin, ~0U, 0);
 }
@@ -266,7 +274,7 @@ int main(int count, char** arguments) {
   if (const char* wrong = parse_options(count, arguments, options)) {
     return tell_failure(options.ready_fd, failure_of_kind(ErrorKind::Usage, wrong));
   }
-  close_all_but(options.ready_fd, options.plan_socket >= 0 ? options.plan_socket : options.plan_fd);
+  close_all_but({options.ready_fd, options.plan_fd, options.report_fd, options.done_fd});
   open_missing_streams();
   // Static: with the clients' buffers it is too large for the stack.
   static Keeper keeper(options);

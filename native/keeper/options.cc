@@ -42,8 +42,12 @@ const char* parse_option(const char* name, const char* value, Options& options) 
     return number(3, options.ready_fd);
   } else if (is("--plan-fd")) {
     return number(3, options.plan_fd);
-  } else if (is("--plan-socket")) {
-    return number(3, options.plan_socket);
+  } else if (is("--pid")) {
+    return number(1, options.pid);
+  } else if (is("--report-fd")) {
+    return number(3, options.report_fd);
+  } else if (is("--done-fd")) {
+    return number(3, options.done_fd);
   } else if (is("--deadline-ms")) {
     return number(1, options.deadline_ms);
   } else {
@@ -61,12 +65,15 @@ const char* parse_options(int count, char** arguments, Options& options) {
     if (const char* wrong = parse_option(arguments[at], arguments[at + 1], options)) return wrong;
     at += 2;
   }
+  if (options.adopts() != (options.report_fd >= 0) || options.adopts() != (options.done_fd >= 0)) {
+    return "--pid, --report-fd and --done-fd go together";
+  }
   int words = at < count ? count - at - 1 : 0;
   if (options.directory == nullptr || options.directory[0] != '/') return "--directory with an absolute path is needed";
   if (options.runtime == nullptr || options.runtime[0] != '/') return "--runtime with an absolute path is needed";
   if (options.is_restore()) {
     if (words != 0) return "a restore takes no program";
-    if (options.plan_fd >= 0 && options.plan_socket >= 0) return "a restore takes one plan";
+    if (options.adopts() && options.plan_fd >= 0) return "a process that is there has its plan";
   } else {
     if (words < 2) return "a program and its argv[0] are needed";
     options.program = arguments + at + 1;

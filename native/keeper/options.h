@@ -3,12 +3,12 @@
 //     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--deadline-ms N]
 //                   -- PROGRAM ARGV0 [ARG...]
 //     stasis-keeper ... --plan-fd N
-//     stasis-keeper ... --plan-socket N
+//     stasis-keeper ... --pid N --report-fd N --done-fd N
 //
-// PROGRAM is a path that needs no looking up. The other two forms ask for a restore: the plan is there, or a descriptor
-// of it will come over the socket with one byte, so that the keeper can start while the plan is being made; end-of-file
-// there means that none will come. The arguments are written by launch/ and by nobody else, so a mistake in them ends
-// the keeper with one line.
+// PROGRAM is a path that needs no looking up. The other two forms are restores: the plan is there and the keeper
+// executes the runtime, or the runtime was executed beside the keeper, as its child, so that both start at once
+// (launch/spawn.h). The arguments are written by launch/ and by nobody else, so a mistake in them ends the keeper with
+// one line.
 #pragma once
 
 namespace stasis::keeper {
@@ -21,11 +21,13 @@ struct Options {
   Mode mode = Mode::Detached;
   int ready_fd = -1;         // -1: failures go to stderr, success is silent
   int plan_fd = -1;          // restore
-  int plan_socket = -1;      // restore
+  int pid = 0;               // restore: of the child that executes the runtime already
+  int report_fd = -1;        // its report page, with pid
+  int done_fd = -1;          // read end of its done pipe, with pid
   int deadline_ms = 30'000;  // until the application runs
   char** program = nullptr;  // PROGRAM, ARGV0, ..., null
-  int plan_source() const { return plan_fd >= 0 ? plan_fd : plan_socket; }
-  bool is_restore() const { return plan_fd >= 0 || plan_socket >= 0; }
+  bool adopts() const { return pid > 0; }
+  bool is_restore() const { return plan_fd >= 0 || adopts(); }
 };
 
 // Returns null, or what is wrong with the arguments (static text).

@@ -1,6 +1,8 @@
 #include "launch/launch.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -8,20 +10,24 @@
 #include <cstring>
 
 #include "launch/foreground.h"
+#include "launch/marker.h"
 #include "launch/resolve.h"
 #include "launch/spawn.h"
+#include "os/pidfd.h"
 #include "os/unique_fd.h"
+#include "wire/layout.h"
 
 namespace stasis::launch {
 
 namespace {
 
-// The numbers at which a spawned keeper finds its descriptors (Spawn::passed).
-constexpr int kReadyFd = 3;
-constexpr int kPlanSocket = 4;
+// The numbers at which a spawned keeper, and the runtime spawned beside it, find their descriptors (Spawn::passed).
+constexpr int kReadyFd = 3, kKeeperReportFd = 4, kKeeperDoneFd = 5;
+constexpr int kPlanSocket = 3, kReportFd = 4, kDoneFd = 5;
 
 // The keeper watches the deadline itself and cleans up; the wait for its word only has to be longer.
 constexpr std::chrono::milliseconds kKeeperGrace{5'000};
+constexpr int kEndMs = 1'000;  // for a keeper that has said all
 
 std::vector<std::string> keeper_arguments(const KeeperOptions& options, const char* mode) {
   return {options.keeper, "--directory",   options.directory,
@@ -44,6 +50,25 @@ Result<Pipe> make_pipe() {
   return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
+Result<UniqueFd> make_report() {
+  UniqueFd report(memfd_create("stasis-report", MFD_CLOEXEC));
+  if (!report) return Error::of_errno("memfd_create", "making the report page");
+  if (ftruncate(report.get(), wire::kPageBytes) != 0) return Error::of_errno("ftruncate", "making the report page");
+  return report;
+}
+
+// A keeper whose start failed says so and ends, its child with it. Until it has, a process is left.
+Result<Launched> await_start(const Spawning& keeper, int ready, Deadline deadline) {
+  auto launched = await_ready(ready, deadline);
+  if (launched.ok()) return launched;
+  if (auto process = open_process(keeper.pid()); process.ok()) {
+    pollfd entry{process.value().get(), POLLIN, 0};
+    while (poll(&entry, 1, kEndMs) < 0 && errno == EINTR) {
+    }
+  }
+  return launched;
+}
+
 }  // namespace
 
 Result<Launched> launch(const LaunchOptions& options, const std::array<int, 3>& stdio) {
@@ -61,24 +86,36 @@ Result<Launched> launch(const LaunchOptions& options, const std::array<int, 3>& 
   auto spawning = STASIS_TRY(Spawning::begin(std::move(keeper)));
   STASIS_TRY(spawning->finish());
   ready.writer.reset();
-  return await_ready(ready.reader.get(), Deadline::in(options.timeout + kKeeperGrace));
+  return await_start(*spawning, ready.reader.get(), Deadline::in(options.timeout + kKeeperGrace));
 }
 
 Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const std::array<int, 3>& stdio) {
   Pipe ready = STASIS_TRY(make_pipe());
+  Pipe done = STASIS_TRY(make_pipe());
+  UniqueFd report = STASIS_TRY(make_report());
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
     return Error::of_errno("socketpair", "starting the keeper");
   }
   UniqueFd ours(pair[0]), its(pair[1]);
+  auto runtime = std::make_unique<Spawn>();
+  runtime->path = options.runtime;
+  runtime->arguments = {format_marker(
+      {.runtime = options.runtime, .report_fd = kReportFd, .done_fd = kDoneFd, .plan_socket = kPlanSocket})};
+  if (runtime->arguments[0].empty()) return Error::plain(ErrorKind::Usage, "the runtime's path is too long");
+  runtime->cwd = "/";
+  runtime->stdio = stdio;
+  runtime->passed = {its.get(), report.get(), done.writer.get()};
   Spawn keeper;
   keeper.path = options.keeper;
   keeper.arguments = keeper_arguments(options, "detached");
   keeper.arguments.insert(keeper.arguments.end(),
-                          {"--ready-fd", std::to_string(kReadyFd), "--plan-socket", std::to_string(kPlanSocket)});
-  keeper.cwd = std::string("/");
+                          {"--ready-fd", std::to_string(kReadyFd), "--report-fd", std::to_string(kKeeperReportFd),
+                           "--done-fd", std::to_string(kKeeperDoneFd), "--pid", Spawn::kPidOfChild});
+  keeper.cwd = "/";
   keeper.stdio = stdio;
-  keeper.passed = {ready.writer.get(), its.get()};
+  keeper.passed = {ready.writer.get(), report.get(), done.reader.get()};
+  keeper.child = std::move(runtime);
   PlannedKeeper planned;
   planned.spawning_ = STASIS_TRY(Spawning::begin(std::move(keeper)));
   planned.ready_ = std::move(ready.reader);
@@ -88,6 +125,8 @@ Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const s
 }
 
 Result<Launched> PlannedKeeper::finish(int plan_fd) {
+  // The application may only come to life under its keeper.
+  STASIS_TRY(spawning_->finish());
   char byte = 0;
   iovec part{&byte, 1};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -101,21 +140,19 @@ Result<Launched> PlannedKeeper::finish(int plan_fd) {
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
   std::memcpy(CMSG_DATA(header), &plan_fd, sizeof plan_fd);
-  if (sendmsg(socket_.get(), &message, MSG_NOSIGNAL) != 1) {
-    const int error = errno;
-    // The other end is gone if the keeper never ran: what kept it from that is the better answer.
-    STASIS_TRY(spawning_->finish());
-    return Error::of_errno(error, "sendmsg", "giving the plan to the keeper");
+  // A runtime that is gone is the keeper's to explain.
+  if (sendmsg(socket_.get(), &message, MSG_NOSIGNAL) != 1 && errno != EPIPE && errno != ECONNRESET) {
+    return Error::of_errno("sendmsg", "giving the plan to the runtime");
   }
   socket_.reset();
-  STASIS_TRY(spawning_->finish());
-  return await_ready(ready_.get(), Deadline::in(timeout_ + kKeeperGrace));
+  return await_start(*spawning_, ready_.get(), Deadline::in(timeout_ + kKeeperGrace));
 }
 
 PlannedKeeper::~PlannedKeeper() {
   if (!socket_) return;
   socket_.reset();
-  (void)await_ready(ready_.get(), Deadline::in(kKeeperGrace)).ok();
+  (void)spawning_->finish().ok();
+  (void)await_start(*spawning_, ready_.get(), Deadline::in(kKeeperGrace)).ok();
 }
 
 Error become_keeper(const LaunchOptions& options) {

@@ -49,6 +49,17 @@ TEST(keeper_options_of_a_restore) {
   CHECK_EQUAL(options.deadline_ms, 99);
 }
 
+TEST(keeper_options_of_a_child_that_is_there) {
+  Options options;
+  CHECK(parse({"--directory", "/d", "--runtime", "/r", "--pid", "7", "--report-fd", "4", "--done-fd", "5"}, options) ==
+        nullptr);
+  CHECK(options.is_restore());
+  CHECK(options.adopts());
+  CHECK_EQUAL(options.pid, 7);
+  CHECK_EQUAL(options.report_fd, 4);
+  CHECK_EQUAL(options.done_fd, 5);
+}
+
 TEST(keeper_options_that_are_wrong) {
   const std::vector<std::vector<const char*>> wrong = {
       {},
@@ -61,7 +72,9 @@ TEST(keeper_options_that_are_wrong) {
       {"--directory", "/d", "--runtime", "/r", "--mode", "other", "--", "/bin/sh", "sh"},
       {"--directory", "/d", "--runtime", "/r", "--what", "1", "--", "/bin/sh", "sh"},
       {"--directory", "/d", "--runtime"},
-      {"--directory", "/d", "--runtime", "/r", "--plan-fd", "4", "--plan-socket", "5"},
+      {"--directory", "/d", "--runtime", "/r", "--pid", "7", "--report-fd", "4"},
+      {"--directory", "/d", "--runtime", "/r", "--report-fd", "4", "--done-fd", "5", "--plan-fd", "6"},
+      {"--directory", "/d", "--runtime", "/r", "--pid", "7", "--report-fd", "4", "--done-fd", "5", "--plan-fd", "6"},
   };
   for (const auto& words : wrong) {
     Options options;
