@@ -65,7 +65,19 @@ class Copier {
     return {};
   }
 
-  Status add_zeros(std::uint64_t bytes) {
+  // Whether a gap between stored pages is worth filling.
+  bool takes_gap(std::uint64_t bytes) const {
+    if (bytes <= kMaxWrittenGapPages * kPageBytes) return true;
+    return bytes <= kMaxGapPages * kPageBytes && hole_bytes_ + bytes <= kMaxHoleBytes + offset() / kHoleShare;
+  }
+
+  Status add_gap(std::uint64_t bytes) {
+    if (bytes > kMaxWrittenGapPages * kPageBytes) {
+      STASIS_TRY(flush());
+      writer_.append_hole(bytes);
+      hole_bytes_ += bytes;
+      return {};
+    }
     while (bytes > 0) {
       const std::size_t count = STASIS_TRY(make_room(bytes));
       std::memset(buffer_.get() + used_, 0, count);
@@ -115,6 +127,7 @@ class Copier {
   image::PageFileWriter& writer_;
   std::unique_ptr<std::uint8_t[], Free> buffer_;
   std::size_t used_ = 0;
+  std::uint64_t hole_bytes_ = 0;
   std::vector<ProcessMemory::Transfer> transfers_;
 };
 
@@ -149,9 +162,9 @@ Status store_mapping(PlannedMapping& mapping, const std::vector<Range>& ranges, 
   std::uint64_t end = 0;
   for (const Range& range : ranges) {
     auto& runs = mapping.record.runs;
-    const bool joins = fill && !runs.empty() && range.start - end <= kMaxGapPages * kPageBytes;
+    const bool joins = fill && !runs.empty() && copier.takes_gap(range.start - end);
     if (joins) {
-      STASIS_TRY(copier.add_zeros(range.start - end));
+      STASIS_TRY(copier.add_gap(range.start - end));
       runs.back().length += range.end - end;
     } else {
       runs.push_back({range.start, range.end - range.start, 0, copier.offset()});

@@ -34,10 +34,16 @@ class PageTables {
   bool scan_works_ = true;
 };
 
-// Absent pages between stored ones are stored as zeros if there are at most so many in a row, in anonymous memory: each
-// mapping saved makes the restore 1.7 us shorter, and 32 KiB of zeros cost less than that to write and nothing to map
-// (docs/kernel-facts.md).
-inline constexpr std::uint64_t kMaxGapPages = 8;
+// Absent pages between stored ones become part of the run, in anonymous memory, if there are at most so many in a row:
+// each run saved makes the restore about 4 us shorter, the mapping of the run and that of the gap (docs/kernel-facts.md).
+// V8 leaves all but two of the 64 pages of a heap chunk untouched when it has no use for it yet.
+inline constexpr std::uint64_t kMaxGapPages = 64;
+// Up to here zeros are written; longer gaps are holes of the page file.
+inline constexpr std::uint64_t kMaxWrittenGapPages = 8;
+// Holes are hashed with the rest, so there is a limit for memory that is thinly strewn with pages: so many bytes and a
+// quarter of the file.
+inline constexpr std::uint64_t kMaxHoleBytes = 16 << 20;
+inline constexpr std::uint64_t kHoleShare = 4;
 
 // Stores the pages of every mapping and fills `runs`. Returns the number of runs.
 Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory,

@@ -79,6 +79,9 @@ class PageFileWriter {
   // Appends whole pages and returns the offset of the first one. After an error the file is of no use.
   Result<std::uint64_t> append(std::span<const std::uint8_t> pages);
 
+  // Appends whole pages of zeros, which take no room on the disk. Pages must be appended behind them.
+  void append_hole(std::uint64_t bytes);
+
   std::uint64_t bytes() const { return bytes_; }
 
   // Syncs the file and gives its record. The writer is of no use afterwards but for fd().
@@ -88,6 +91,8 @@ class PageFileWriter {
 
  private:
   PageFileWriter(UniqueFd fd, std::string name) : fd_(std::move(fd)) { record_.file_name = std::move(name); }
+
+  void add_to_checksums(std::span<const std::uint8_t> pages);
 
   UniqueFd fd_;
   PageFile record_;

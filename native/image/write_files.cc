@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "image/files.h"
@@ -46,6 +47,21 @@ Result<std::uint64_t> PageFileWriter::append(std::span<const std::uint8_t> pages
   STASIS_CHECK(pages.size() % wire::kPageBytes == 0);
   const std::uint64_t start = bytes_;
   STASIS_TRY(write_at(fd_.get(), pages, start, record_.file_name));
+  add_to_checksums(pages);
+  return start;
+}
+
+void PageFileWriter::append_hole(std::uint64_t bytes) {
+  static constexpr std::array<std::uint8_t, 16 * wire::kPageBytes> kZeros{};
+  STASIS_CHECK(bytes % wire::kPageBytes == 0);
+  while (bytes > 0) {
+    const std::uint64_t piece = std::min<std::uint64_t>(bytes, kZeros.size());
+    add_to_checksums(std::span(kZeros).first(piece));
+    bytes -= piece;
+  }
+}
+
+void PageFileWriter::add_to_checksums(std::span<const std::uint8_t> pages) {
   while (!pages.empty()) {
     const std::size_t piece = std::min<std::size_t>(pages.size(), kChunkBytes - bytes_ % kChunkBytes);
     checksum_.update(pages.first(piece));
@@ -56,7 +72,6 @@ Result<std::uint64_t> PageFileWriter::append(std::span<const std::uint8_t> pages
       checksum_.reset();
     }
   }
-  return start;
 }
 
 Result<PageFile> PageFileWriter::finish() {

@@ -97,10 +97,10 @@ Planned plan(const MemoryChild& child, std::vector<wire::PageFileIdentity> page_
 
 TEST(anonymous_pages_and_gaps) {
   const MemoryChild child([] {
-    map(0, 100, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
-    ::madvise(reinterpret_cast<void*>(kBase), 100 * kPageBytes, MADV_DONTFORK);
-    for (const std::uint64_t page : {2, 3, 7, 40, 99}) touch(page, 'a' + page % 26);
-    (void)*reinterpret_cast<volatile char*>(kBase + 60 * kPageBytes);  // the zero page is not stored
+    map(0, 200, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
+    ::madvise(reinterpret_cast<void*>(kBase), 200 * kPageBytes, MADV_DONTFORK);
+    for (const std::uint64_t page : {2, 3, 7, 90, 199}) touch(page, 'a' + page % 26);
+    (void)*reinterpret_cast<volatile char*>(kBase + 130 * kPageBytes);  // the zero page is not stored
   });
   const Planned planned = plan(child);
   if (!CHECK_EQUAL(planned.mappings.size(), 1u)) return;
@@ -115,7 +115,39 @@ TEST(anonymous_pages_and_gaps) {
   CHECK_EQUAL(planned.pages[0], 'a' + 2);
   CHECK(image::is_zero_page(&planned.pages[2 * kPageBytes]));
   CHECK_EQUAL(planned.pages[5 * kPageBytes], 'a' + 7);
-  CHECK_EQUAL(planned.pages[mapping.runs[2].file_offset], 'a' + 99 % 26);
+  CHECK_EQUAL(planned.pages[mapping.runs[2].file_offset], 'a' + 199 % 26);
+}
+
+TEST(large_gaps_are_holes) {
+  const MemoryChild child([] {
+    map(0, 200, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    for (const std::uint64_t page : {1, 66, 132}) touch(page, 'a' + page % 26);
+  });
+  const Planned planned = plan(child);
+  if (!CHECK_EQUAL(planned.mappings.size(), 1u)) return;
+  const image::Mapping& mapping = planned.mappings[0].record;
+  if (!CHECK_EQUAL(mapping.runs.size(), 2u)) return;  // 64 pages between the first two, 65 behind them
+  CHECK_EQUAL(mapping.runs[0].length, 66 * kPageBytes);
+  CHECK_EQUAL(mapping.runs[1].file_offset, 66 * kPageBytes);
+  if (!CHECK_EQUAL(planned.pages.size(), 67 * kPageBytes)) return;
+  CHECK_EQUAL(planned.pages[0], 'a' + 1);
+  for (std::uint64_t page = 1; page < 65; ++page) CHECK(image::is_zero_page(&planned.pages[page * kPageBytes]));
+  CHECK_EQUAL(planned.pages[65 * kPageBytes], 'a' + 66 % 26);
+  CHECK_EQUAL(planned.pages[66 * kPageBytes], 'a' + 132 % 26);
+}
+
+// One page in 65: the holes would be many times the rest.
+TEST(thinly_strewn_pages_are_runs_in_the_end) {
+  constexpr std::uint64_t kCount = 120;
+  const MemoryChild child([] {
+    map(0, 65 * kCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
+    ::madvise(reinterpret_cast<void*>(kBase), 65 * kCount * kPageBytes, MADV_NOHUGEPAGE);
+    for (std::uint64_t i = 0; i < kCount; ++i) touch(65 * i);
+  });
+  const Planned planned = plan(child);
+  if (!CHECK_EQUAL(planned.mappings.size(), 1u)) return;
+  CHECK(planned.mappings[0].record.runs.size() > kCount / 4);
+  CHECK(planned.pages.size() < 2 * kMaxHoleBytes);
 }
 
 TEST(pages_that_may_not_be_read) {

@@ -196,9 +196,15 @@ TEST(files_page_file_checksums_cover_every_chunk) {
   for (const std::size_t pages : {1, 255, 256, 300, 700, 2}) {
     std::vector<std::uint8_t> piece(pages * wire::kPageBytes);
     for (std::size_t i = 0; i < piece.size(); ++i) piece[i] = static_cast<std::uint8_t>((i * 31 + all.size()) >> 3);
+    writer.append_hole((pages - 1) * wire::kPageBytes);
+    all.resize(all.size() + (pages - 1) * wire::kPageBytes);
     CHECK_EQUAL(writer.append(piece).value(), all.size());
     all.insert(all.end(), piece.begin(), piece.end());
   }
+  std::vector<std::uint8_t> read(all.size());
+  const UniqueFd file(::open((scratch / "pages-7.raw").c_str(), O_RDONLY | O_CLOEXEC));
+  CHECK_EQUAL(read_at(file.get(), read, 0, "pages-7.raw").value(), all.size());
+  CHECK(read == all);
   const PageFile record = writer.finish().value();
   CHECK_EQUAL(record.file_name, "pages-7.raw");
   CHECK_EQUAL(record.file_bytes, all.size());
