@@ -6,7 +6,8 @@
 //
 // How: one snapshot per case is made first; then rounds, in each of which every case is started cold, restored, and restored by CRIU, so
 // that a slow minute of the machine falls on all. The first round is dropped. Times count from the library call in this process to the
-// instant named; a cold start counts from spawning the bare program. JSON goes to build/bench.json, --chart draws docs/images/bench.svg,
+// instant named; a cold start counts from spawning the bare program. A first reply goes to a small client in a process of its own that asks
+// from before the start on, in the same way for all. JSON goes to build/bench.json, --chart draws docs/images/bench.svg,
 // --write puts the tables into docs/benchmarks.md.
 
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +19,18 @@ import { bars } from '../test/bench/bars.mjs';
 import { checkout, compiled, makeCases } from '../test/bench/cases.mjs';
 import { chart } from '../test/bench/chart.mjs';
 import { Criu } from '../test/bench/criu.mjs';
-import { end, firstReply, median, now, outputOf, pss, sleep, startBare, summary } from '../test/bench/measure.mjs';
+import {
+  end,
+  firstReply,
+  median,
+  now,
+  outputOf,
+  probe,
+  pss,
+  sleep,
+  startBare,
+  summary,
+} from '../test/bench/measure.mjs';
 import { runOverhead } from '../test/bench/overhead.mjs';
 import { document, terminalReport } from '../test/bench/report.mjs';
 
@@ -35,8 +47,13 @@ const { values: options } = parseArgs({
 const rounds = Number(options.rounds ?? (options.quick ? 3 : 11));
 const say = (text) => void process.stderr.write(`${text}\n`);
 
+/** Asks from before the start on; nothing for a program without a port. */
+const proberOf = (entry) =>
+  entry.port ? probe(join(compiled, 'prober'), entry.port, entry.request) : { stop: async () => {} };
+
 /** Ready: the first reply, or for a program without a port the line it prints. */
-async function ready(entry, output) {
+async function ready(entry, output, prober) {
+  if (prober?.reply) return prober.reply();
   if (entry.port) return firstReply(entry.port, entry.request);
   for (;;) {
     if (readFileSync(output(), 'utf8').includes('listening')) return now();
@@ -49,12 +66,14 @@ async function coldStart(entry, directory) {
   const output = join(directory, 'output');
   writeFileSync(output, '');
   const fd = openSync(output, 'w');
+  const prober = await proberOf(entry);
   const begun = now();
   const child = startBare(entry.words, { stdio: ['ignore', fd, 'ignore'] });
   closeSync(fd);
   try {
-    return (await ready(entry, () => output)) - begun;
+    return (await ready(entry, () => output, prober)) - begun;
   } finally {
+    await prober.stop();
     await end(child);
   }
 }
@@ -86,13 +105,18 @@ async function makeSnapshot(stasis, entry) {
 }
 
 async function restoreOnce(stasis, entry, snapshot) {
-  const begun = now();
-  const application = await stasis.restore(snapshot, { name: `${entry.name}-restored` });
-  const resumedMs = now() - begun;
-  const replyMs = entry.port ? (await firstReply(entry.port, entry.request)) - begun : undefined;
-  const memory = pss(application.status().pid);
-  await application.remove({ force: true });
-  return { resumedMs, replyMs, memory, timings: application.restoreTimings };
+  const prober = await proberOf(entry);
+  try {
+    const begun = now();
+    const application = await stasis.restore(snapshot, { name: `${entry.name}-restored` });
+    const resumedMs = now() - begun;
+    const replyMs = prober.reply && (await prober.reply()) - begun;
+    const memory = pss(application.status().pid);
+    await application.remove({ force: true });
+    return { resumedMs, replyMs, memory, timings: application.restoreTimings };
+  } finally {
+    await prober.stop();
+  }
 }
 
 async function dumpWithCriu(criu, entry) {
@@ -110,14 +134,19 @@ async function dumpWithCriu(criu, entry) {
 
 /** Undefined when it fails: CRIU needs the very process ids of the dump, which others may have taken. */
 async function restoreWithCriu(criu, entry) {
-  const restored = await criu.restore(entry.name).catch((error) => say(`${entry.title}: ${error.message}`));
-  if (restored === undefined) return undefined;
-  const { begun, resumedMs, pid } = restored;
-  const replyMs = entry.port ? (await firstReply(entry.port, entry.request)) - begun : undefined;
-  const memory = pss(pid);
-  process.kill(pid, 'SIGKILL');
-  while (existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0) await sleep(5);
-  return { resumedMs, replyMs, memory };
+  const prober = await proberOf(entry);
+  try {
+    const restored = await criu.restore(entry.name).catch((error) => say(`${entry.title}: ${error.message}`));
+    if (restored === undefined) return undefined;
+    const { begun, resumedMs, pid } = restored;
+    const replyMs = prober.reply && (await prober.reply()) - begun;
+    const memory = pss(pid);
+    process.kill(pid, 'SIGKILL');
+    while (existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0) await sleep(5);
+    return { resumedMs, replyMs, memory };
+  } finally {
+    await prober.stop();
+  }
 }
 
 async function usableCriu(directory, sleeper) {

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
 
 export const now = () => performance.now();
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -45,6 +46,32 @@ export async function firstReply(port, text) {
     if (now() > deadline) throw new Error(`nobody answered on port ${port} within ${deadlineMs} ms`);
     await sleep(1);
   }
+}
+
+// performance.now() counts from another origin than CLOCK_MONOTONIC, at the same pace.
+const monotonicOrigin = Number(process.hrtime.bigint()) / 1e6 - now();
+
+/**
+ * Asks for a first reply from a process of its own, already while what will answer is being started. `reply()` is its instant on our clock.
+ */
+export async function probe(program, port, text) {
+  const child = spawn(program, [String(port), text], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  const lines = createInterface({ input: child.stdout });
+  const [line] = await once(lines, 'line');
+  if (line !== 'probing') throw new Error(`the prober said ${line}`);
+  lines.on('line', (text) => {
+    output = text;
+  });
+  const closed = once(lines, 'close');
+  return {
+    async reply() {
+      await closed;
+      if (output === '') throw new Error(`nobody answered on port ${port}`);
+      return Number(output) / 1e6 - monotonicOrigin;
+    },
+    stop: () => end(child),
+  };
 }
 
 export const httpRequest = 'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n';

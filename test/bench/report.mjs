@@ -147,7 +147,7 @@ export function document(report) {
     `${hostLine(report)}.`,
     '![Cold start and restore to the first reply](images/bench.svg)',
     '## Start, checkpoint, restore',
-    'Medians; milliseconds and megabytes (10^6). The rounds of all cases alternate. *Cold start* counts from spawning the bare program to its first reply (to its "listening" line for the C programs); for Redis it loads a dump file of the same data. *Restore* counts from the library call in a process that runs already, to the call’s return (*resumed*) and to the first reply. *Pause* is how long the application stood still in a checkpoint that leaves it running. *PSS* is the proportional set size after warming up and right after the first reply of a restored one. The page cache is warm.',
+    'Medians; milliseconds and megabytes (10^6). The rounds of all cases alternate. *Cold start* counts from spawning the bare program to its first reply (to its "listening" line for the C programs); for Redis it loads a dump file of the same data. *Restore* counts from the library call in a process that runs already, to the call’s return (*resumed*) and to the first reply. A small client in a process of its own asks every 0.1 ms from before the start on, in the same way for cold starts, Stasis and CRIU. *Pause* is how long the application stood still in a checkpoint that leaves it running. *PSS* is the proportional set size after warming up and right after the first reply of a restored one. The page cache is warm.',
     markdown(mainTable(report)),
     `The floor under every start here, vfork + exec + exit + wait of a program of two instructions: ${floorLine(report)}.`,
     ...(overhead
