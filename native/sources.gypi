@@ -125,6 +125,7 @@
       "native/runtime/program_memory.cc",
       "native/runtime/remap.cc",
       "native/runtime/report.cc",
+      "native/runtime/reservation.cc",
       "native/runtime/restore.cc",
       "native/runtime/restore_fds.cc",
       "native/runtime/restore_memory.cc",

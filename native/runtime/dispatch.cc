@@ -29,6 +29,8 @@ i64 dispatch(Trap& trap) {
     case __NR_readlink:
     case __NR_readlinkat:
       return trapped_readlink(trap);
+    case __NR_mmap:
+      return trapped_reservation(trap);
     case __NR_madvise:
     case __NR_mremap:
     case __NR_process_madvise:

@@ -9,6 +9,7 @@
 
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -29,6 +30,7 @@ enum class Test : u8 {
   MaskSet,    // rt_sigprocmask with a set that could block
   FutexTime,  // futex operation with an absolute time of the monotonic clock
   OneOf,      // argument is one of `values`
+  FarHint,    // mmap of a small reservation at a place that is asked for, not demanded
 };
 
 constexpr u32 kMaxValues = 8;
@@ -44,8 +46,14 @@ struct Entry {
 
 constexpr bool kAlways = false, kRestored = true;  // Entry::restored_only
 
+// Reservations as garbage collectors make them for one piece of their heap; larger ones are whole heaps and code areas,
+// whose place matters.
+constexpr u32 kMaxHintedBytes = 1 << 20;
+
 // Sorted by number.
 constexpr Entry kEntries[] = {
+    // Places at random would cost a restore one call each (reservation.cc).
+    {__NR_mmap, kAlways, Test::FarHint},
     // Replaces handlers by thunks and keeps SIGSYS from being replaced.
     {__NR_rt_sigaction, kAlways, Test::Always},
     // Could block SIGSYS; with no set, or to unblock, it cannot.
@@ -200,6 +208,9 @@ class Writer {
         allow();
         trap_if_nonzero(3);
         return;
+      case Test::FarHint:
+        write_far_hint();
+        return;
       case Test::OneOf:
         load(low_half(entry.argument));
         for (u32 i = 0; i < kMaxValues && entry.values[i] >= 0; i++) {
@@ -219,6 +230,26 @@ class Writer {
     jump(BPF_JEQ, 0, 1, 0);
     trap();
     allow();
+  }
+
+  // Cheapest first: few mappings have these flags. Low addresses are asked for by those who have only 32 bits for them.
+  void write_far_hint() {
+    load(low_half(3));
+    jump(BPF_JEQ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 1, 0);
+    allow();
+    load(low_half(2));
+    jump(BPF_JEQ, PROT_NONE, 1, 0);
+    allow();
+    load(high_half(0));
+    jump(BPF_JEQ, 0, 0, 1);
+    allow();
+    load(high_half(1));
+    jump(BPF_JEQ, 0, 1, 0);
+    allow();
+    load(low_half(1));
+    jump(BPF_JGT, kMaxHintedBytes, 0, 1);
+    allow();
+    trap();
   }
 
   void write_trap() {

@@ -42,5 +42,6 @@ i64 trapped_exec(Trap& trap);         // exec.cc
 i64 trapped_readlink(Trap& trap);     // exe_link.cc
 i64 trapped_timed_call(Trap& trap);   // timed_calls.cc
 i64 trapped_memory_call(Trap& trap);  // memory.cc
+i64 trapped_reservation(Trap& trap);  // reservation.cc
 
 }  // namespace stasis::runtime
