@@ -2,6 +2,7 @@
 // CLOCK_MONOTONIC. Prints "probing" first. A process of its own, so that waiting for the reply takes no time from the one that restores.
 // An answer that begins with "-LOADING" (Redis reading its dump) does not count.
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,12 @@ static long long ask(const struct sockaddr_in *server, const char *request) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return 0;
   ssize_t length = (ssize_t)strlen(request);
-  if (connect(fd, (const struct sockaddr *)server, sizeof *server) == 0 &&
+  // While nobody listens, a source port that happens to be PORT would make the socket a connection to itself, and the
+  // port taken. From another address of the loopback network it cannot be.
+  const struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK + 1)}};
+  const int yes = 1;
+  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
+  if (bind(fd, (const struct sockaddr *)&source, sizeof source) == 0 && connect(fd, (const struct sockaddr *)server, sizeof *server) == 0 &&
       send(fd, request, (size_t)length, MSG_NOSIGNAL) == length) {
     ssize_t got = recv(fd, answer, sizeof answer, 0);
     at = now_ns();
