@@ -4,7 +4,7 @@
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { end, firstReply, httpRequest, outputOf, startBare, warm } from './measure.mjs';
+import { end, firstReply, httpRequest, outputOf, startBare, warm, warmHttp } from './measure.mjs';
 
 export const checkout = fileURLToPath(new URL('../..', import.meta.url));
 const programs = join(checkout, 'test/support/programs');
@@ -66,7 +66,7 @@ export async function makeCases(directory) {
     return ['redis-server', ...Object.entries(options).flatMap(([key, value]) => [`--${key}`, String(value)])];
   };
   await makeRedisDump(redis, redisWords(redis));
-  const http = (port, requests) => ({ port, request: httpRequest, prepare: () => warm(port, httpRequest, requests) });
+  const http = (port, requests) => ({ port, request: httpRequest, prepare: () => warmHttp(port, requests) });
   const sleeper = (bytes, count) => [join(compiled, 'sleeper'), ...(bytes ? [String(bytes), String(count)] : [])];
   return [
     { name: 'sleeper', title: 'C sleeper', words: sleeper(0, 0) },

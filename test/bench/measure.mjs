@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { Agent, get } from 'node:http';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 
@@ -80,6 +81,21 @@ export const httpRequest = 'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: clo
 export async function warm(port, text, requests) {
   for (let i = 0; i < requests; i++)
     if ((await attempt(port, text)) === undefined) throw new Error(`port ${port} does not answer`);
+  await sleep(300);
+}
+
+/**
+ * HTTP requests one after another over one connection, closed at the end by us: thousands of connections that the server has closed would
+ * stay behind in TIME_WAIT, and the kernel walks them all when the port is bound anew, by whomever.
+ */
+export async function warmHttp(port, requests) {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  for (let i = 0; i < requests; i++) {
+    const [response] = await once(get({ port, host: '127.0.0.1', agent }), 'response');
+    response.resume();
+    await once(response, 'end');
+  }
+  agent.destroy();
   await sleep(300);
 }
 
