@@ -111,6 +111,8 @@
       "native/runtime/exec.cc",
       "native/runtime/filter.cc",
       "native/runtime/fork.cc",
+      "native/runtime/ids.cc",
+      "native/runtime/ids_dispatch.cc",
       "native/runtime/image_table.cc",
       "native/runtime/launch.cc",
       "native/runtime/loader.cc",

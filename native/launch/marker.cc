@@ -15,6 +15,8 @@ std::string format_marker(const MarkerOptions& options) {
   add("socket=", options.plan_socket);
   add("report=", options.report_fd);
   add("done=", options.done_fd);
+  add("ids=", options.ids_fd);
+  if (options.parts != 0) add("parts=", static_cast<int>(options.parts));
   marker += "rt=" + options.runtime;
   return marker.size() < wire::kMarkerMaxBytes ? marker : std::string();
 }

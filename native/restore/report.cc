@@ -63,6 +63,7 @@ constexpr StepWords kSteps[] = {
     {Step::RegisterRseq, "rseq", "registering a thread's restartable sequences", Subject::Thread},
     {Step::QueueSignal, "rt_sigqueueinfo", "queueing a signal again", Subject::Signal},
     {Step::OpenDescriptor, "open", "opening a file", Subject::FdAndAddress},
+    {Step::MapIds, "mmap", "mapping the translation table", Subject::Fd},
 };
 
 const StepWords* words_of(Step step) {

@@ -1,11 +1,17 @@
 // From a call number to its handler. The numbers are those of the filter's table (filter.cc); a number that is not here
 // was trapped by mistake and is passed on.
+#include "runtime/ids.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
 
 namespace stasis::runtime {
 
 i64 dispatch(Trap& trap) {
+  if (ids_on()) return dispatch_ids(trap);
+  return dispatch_base(trap);
+}
+
+i64 dispatch_base(Trap& trap) {
   switch (trap.number) {
     case __NR_rt_sigaction:
       return trapped_sigaction(trap);

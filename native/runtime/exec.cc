@@ -13,6 +13,8 @@
 #include <linux/mman.h>
 
 #include "runtime/exe_link.h"
+#include "runtime/filter.h"
+#include "runtime/ids.h"
 #include "runtime/program_file.h"
 #include "runtime/program_memory.h"
 #include "runtime/state.h"
@@ -235,7 +237,9 @@ Scratch* wait_for_scratch() {
 Marker marker_for_descendant() {
   Marker marker;
   marker.runtime_path = g_state.runtime_path;
-  marker.restored_filter = g_private.restored_filter != 0;
+  marker.restored_filter = (g_private.parts & kPartRestored) != 0;
+  marker.parts = g_private.parts & ~(kPartBase | kPartRestored);
+  marker.ids_fd = parked_fd();
   marker.monotonic_offset_ns = g_state.monotonic_offset_ns;
   marker.boottime_offset_ns = g_state.boottime_offset_ns;
   return marker;

@@ -25,83 +25,167 @@ enum class Test : u8 {
   Always,
   Refuse,     // answer ENOSYS
   Nonzero,    // the 64-bit argument is not zero
+  Nonzero32,  // the low half of the argument is not zero
+  Negative,   // the low half of the argument is negative
   BitSet,     // argument & value
   BitClear,   // !(argument & value)
   MaskSet,    // rt_sigprocmask with a set that could block
   FutexTime,  // futex operation with an absolute time of the monotonic clock
+  FutexIds,   // futex operation on a word that holds a thread's id
   OneOf,      // argument is one of `values`
   FarHint,    // mmap of a small reservation at a place that is asked for, not demanded
+  ParkedFd,   // the low half of the argument is the parked descriptor
+  CoversParkedFd,  // close_range: arguments 0 and 1 are the ends of a range with the parked descriptor
 };
 
 constexpr u32 kMaxValues = 8;
 
 struct Entry {
   u32 number;
-  bool restored_only;
+  u32 part;
   Test test;
   u8 argument = 0;
   u32 value = 0;
   i32 values[kMaxValues] = {};  // ends with -1
+  u32 last = 0;                 // with Always: the entry stands for number..last
 };
-
-constexpr bool kAlways = false, kRestored = true;  // Entry::restored_only
 
 // Reservations as garbage collectors make them for one piece of their heap; larger ones are whole heaps and code areas,
 // whose place matters.
 constexpr u32 kMaxHintedBytes = 1 << 20;
 
-// Sorted by number.
+// Sorted by number. A call that several parts want has an entry for each. What the ids part does with its calls is in
+// docs/interposition.md.
 constexpr Entry kEntries[] = {
+    {__NR_open, kPartIds, Test::Always},
+    {__NR_close, kPartIds, Test::ParkedFd, 0},
+    {__NR_stat, kPartIds, Test::Always},
+    {__NR_lstat, kPartIds, Test::Always},
     // Places at random would cost a restore one call each (reservation.cc).
-    {__NR_mmap, kAlways, Test::FarHint},
+    {__NR_mmap, kPartBase, Test::FarHint},
     // Replaces handlers by thunks and keeps SIGSYS from being replaced.
-    {__NR_rt_sigaction, kAlways, Test::Always},
+    {__NR_rt_sigaction, kPartBase, Test::Always},
     // Could block SIGSYS; with no set, or to unblock, it cannot.
-    {__NR_rt_sigprocmask, kAlways, Test::MaskSet},
+    {__NR_rt_sigprocmask, kPartBase, Test::MaskSet},
     // The frame's mask may have been edited to block SIGSYS.
-    {__NR_rt_sigreturn, kAlways, Test::Always},
+    {__NR_rt_sigreturn, kPartBase, Test::Always},
+    // Terminals' groups and sessions, sockets' owners: FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP.
+    {__NR_ioctl, kPartIds, Test::OneOf, 1, 0, {0x540f, 0x5410, 0x5429, 0x8901, 0x8902, 0x8903, 0x8904, -1}},
+    {__NR_access, kPartIds, Test::Always},
     // Growth and moves of image pages (memory.cc).
-    {__NR_mremap, kRestored, Test::Always},
+    {__NR_mremap, kPartRestored, Test::Always},
     // Advice that drops pages or that a file mapping refuses: DONTNEED 4, FREE 8, REMOVE 9, WIPEONFORK 18,
     // DONTNEED_LOCKED 24,
     // GUARD_INSTALL 102 (memory.cc, needs_care).
-    {__NR_madvise, kRestored, Test::OneOf, 2, 0, {4, 8, 9, 18, 24, 102, -1}},
+    {__NR_madvise, kPartRestored, Test::OneOf, 2, 0, {4, 8, 9, 18, 24, 102, -1}},
+    {.number = __NR_shmget, .part = kPartIds, .test = Test::Always, .last = __NR_shmctl},
+    {__NR_dup2, kPartIds, Test::ParkedFd, 1},
+    {__NR_getpid, kPartIds, Test::Always},
+    {.number = __NR_connect, .part = kPartNet, .test = Test::Always, .last = __NR_recvfrom},
+    {.number = __NR_sendmsg, .part = kPartIds, .test = Test::Always, .last = __NR_recvmsg},
+    {__NR_bind, kPartNet, Test::Always},
+    {.number = __NR_getsockname, .part = kPartNet, .test = Test::Always, .last = __NR_getpeername},
+    {__NR_getsockopt, kPartIds, Test::OneOf, 2, 0, {17 /* SO_PEERCRED */, -1}},
     // The child of a fork starts with marks of its own (state.h). Threads and vfork pass.
-    {__NR_clone, kAlways, Test::BitClear, 0, CLONE_VM},
-    {__NR_fork, kAlways, Test::Always},
+    {__NR_clone, kPartBase, Test::BitClear, 0, CLONE_VM},
+    {__NR_clone, kPartIds, Test::Always},
+    {__NR_fork, kPartBase, Test::Always},
+    {__NR_vfork, kPartIds, Test::Always},
     // The new program gets the runtime first.
-    {__NR_execve, kAlways, Test::Always},
+    {__NR_execve, kPartBase, Test::Always},
+    {.number = __NR_exit, .part = kPartIds, .test = Test::Always, .last = __NR_kill},  // exit, wait4, kill
+    {.number = __NR_semget, .part = kPartIds, .test = Test::Always, .last = __NR_semctl},
+    {.number = __NR_msgget, .part = kPartIds, .test = Test::Always, .last = __NR_msgctl},
+    // F_GETLK, F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, F_OFD_GETLK
+    {__NR_fcntl, kPartIds, Test::OneOf, 1, 0, {5, 8, 9, 15, 16, 36, -1}},
+    {__NR_fcntl, kPartIds, Test::ParkedFd, 0},
+    {__NR_getdents, kPartIds, Test::Always},
+    {__NR_chdir, kPartIds, Test::Always},
     // /proc/self/exe.
-    {__NR_readlink, kAlways, Test::Always},
+    {__NR_readlink, kPartBase, Test::Always},
+    {.number = __NR_ptrace, .part = kPartIds, .test = Test::Always},
+    {.number = __NR_setpgid, .part = kPartIds, .test = Test::Always, .last = __NR_setsid},
+    {__NR_getpgid, kPartIds, Test::Always},
+    {__NR_getsid, kPartIds, Test::Always},
+    {.number = __NR_rt_sigtimedwait, .part = kPartIds, .test = Test::Always, .last = __NR_rt_sigqueueinfo},
     // Masks that could block SIGSYS while a handler runs in the call.
-    {__NR_rt_sigsuspend, kAlways, Test::Always},
+    {__NR_rt_sigsuspend, kPartBase, Test::Always},
+    {__NR_statfs, kPartIds, Test::Always},
+    {.number = __NR_getpriority, .part = kPartIds, .test = Test::Always, .last = __NR_sched_getscheduler},
+    {__NR_sched_rr_get_interval, kPartIds, Test::Always},
+    {__NR_prctl, kPartIds, Test::OneOf, 0, 0, {0x59616d61 /* PR_SET_PTRACER */, 62 /* PR_SCHED_CORE */, -1}},
+    {__NR_gettid, kPartIds, Test::Always},
+    {__NR_tkill, kPartIds, Test::Always},
     // Absolute times and raw readings of clocks that have an offset.
-    {__NR_futex, kRestored, Test::FutexTime},
-    {__NR_timer_settime, kRestored, Test::BitSet, 1, 1},
-    {__NR_clock_gettime, kRestored, Test::OneOf, 0, 0, {1, 4, 6, 7, 9, -1}},
-    {__NR_clock_nanosleep, kRestored, Test::BitSet, 1, 1},
-    {__NR_readlinkat, kAlways, Test::Always},
-    {__NR_pselect6, kAlways, Test::Nonzero, 5},
-    {__NR_ppoll, kAlways, Test::Nonzero, 3},
-    {__NR_epoll_pwait, kAlways, Test::Nonzero, 4},
-    {__NR_timerfd_settime, kRestored, Test::BitSet, 1, 1},
-    {__NR_execveat, kAlways, Test::Always},
-    {__NR_io_pgetevents, kAlways, Test::Nonzero, 5},
+    {__NR_futex, kPartRestored, Test::FutexTime},
+    {__NR_futex, kPartIds, Test::FutexIds},
+    {__NR_sched_setaffinity, kPartIds, Test::Nonzero32, 0},
+    {__NR_sched_getaffinity, kPartIds, Test::Nonzero32, 0},
+    {__NR_getdents64, kPartIds, Test::Always},
+    {__NR_set_tid_address, kPartIds, Test::Always},
+    {__NR_semtimedop, kPartIds, Test::Always},
+    {__NR_timer_create, kPartIds, Test::Always},
+    {__NR_timer_settime, kPartRestored, Test::BitSet, 1, 1},
+    {__NR_timer_settime, kPartIds, Test::Always},
+    {.number = __NR_timer_gettime, .part = kPartIds, .test = Test::Always, .last = __NR_timer_delete},
+    {__NR_clock_settime, kPartIds, Test::Negative, 0},
+    {__NR_clock_gettime, kPartRestored, Test::OneOf, 0, 0, {1, 4, 6, 7, 9, -1}},
+    {__NR_clock_gettime, kPartIds, Test::Negative, 0},
+    {__NR_clock_getres, kPartIds, Test::Negative, 0},
+    {__NR_clock_nanosleep, kPartRestored, Test::BitSet, 1, 1},
+    {__NR_clock_nanosleep, kPartIds, Test::Negative, 0},
+    {__NR_exit_group, kPartIds, Test::Always},
+    {__NR_tgkill, kPartIds, Test::Always},
+    {__NR_mq_notify, kPartIds, Test::Nonzero, 1},
+    {.number = __NR_waitid, .part = kPartIds, .test = Test::Always},
+    {.number = __NR_ioprio_set, .part = kPartIds, .test = Test::Always, .last = __NR_ioprio_get},
+    {__NR_inotify_add_watch, kPartIds, Test::Always},
+    {.number = __NR_migrate_pages, .part = kPartIds, .test = Test::Always, .last = __NR_openat},
+    {__NR_newfstatat, kPartIds, Test::Always},
+    {__NR_readlinkat, kPartBase, Test::Always},
+    {__NR_faccessat, kPartIds, Test::Always},
+    {__NR_pselect6, kPartBase, Test::Nonzero, 5},
+    {__NR_ppoll, kPartBase, Test::Nonzero, 3},
+    {__NR_get_robust_list, kPartIds, Test::Nonzero32, 0},
+    {__NR_move_pages, kPartIds, Test::Nonzero32, 0},
+    {__NR_utimensat, kPartIds, Test::Always},
+    {__NR_epoll_pwait, kPartBase, Test::Nonzero, 4},
+    {__NR_signalfd, kPartIds, Test::Always},
+    {__NR_timerfd_settime, kPartRestored, Test::BitSet, 1, 1},
+    {__NR_accept4, kPartNet, Test::Always},
+    {__NR_signalfd4, kPartIds, Test::Always},
+    {__NR_dup3, kPartIds, Test::ParkedFd, 1},
+    {.number = __NR_rt_tgsigqueueinfo, .part = kPartIds, .test = Test::Always, .last = __NR_recvmmsg},
+    {__NR_prlimit64, kPartIds, Test::Nonzero32, 0},
+    {__NR_sendmmsg, kPartIds, Test::Always},
+    {.number = __NR_process_vm_readv, .part = kPartIds, .test = Test::Always, .last = __NR_kcmp},
+    {.number = __NR_sched_setattr, .part = kPartIds, .test = Test::Always, .last = __NR_sched_getattr},
+    {__NR_execveat, kPartBase, Test::Always},
+    {__NR_statx, kPartIds, Test::Always},
+    {__NR_io_pgetevents, kPartBase, Test::Nonzero, 5},
+    {__NR_pidfd_send_signal, kPartIds, Test::Nonzero, 2},
     // Acts on the kernel behind any filter, and its rings cannot be saved.
-    {__NR_io_uring_setup, kAlways, Test::Refuse},
+    {__NR_io_uring_setup, kPartBase, Test::Refuse},
+    {__NR_pidfd_open, kPartIds, Test::Always},
     // Flags in memory: CLONE_CLEAR_SIGHAND would take the SIGSYS handler away unseen.
-    {__NR_clone3, kAlways, Test::Refuse},
-    {__NR_process_madvise, kRestored, Test::OneOf, 3, 0, {4, 8, 9, 18, 24, 102, -1}},
-    {__NR_epoll_pwait2, kAlways, Test::Nonzero, 4},
-    {449, kRestored, Test::Nonzero, 3},  // futex_waitv (5.16)
-    {455, kRestored, Test::Nonzero, 4},  // futex_wait (6.7)
+    {__NR_clone3, kPartBase, Test::Refuse},
+    {__NR_close_range, kPartIds, Test::CoversParkedFd},
+    {__NR_openat2, kPartIds, Test::Always},
+    {__NR_faccessat2, kPartIds, Test::Always},
+    {__NR_process_madvise, kPartRestored, Test::OneOf, 3, 0, {4, 8, 9, 18, 24, 102, -1}},
+    {__NR_epoll_pwait2, kPartBase, Test::Nonzero, 4},
+    {449, kPartRestored, Test::Nonzero, 3},  // futex_waitv (5.16)
+    {455, kPartRestored, Test::Nonzero, 4},  // futex_wait (6.7)
 };
 
 constexpr u32 kEntryCount = sizeof kEntries / sizeof kEntries[0];
 
+constexpr u32 last_of(const Entry& entry) { return entry.last != 0 ? entry.last : entry.number; }
+
 constexpr bool sorted() {
   for (u32 i = 1; i < kEntryCount; i++) {
-    if (kEntries[i - 1].number >= kEntries[i].number) return false;
+    if (kEntries[i - 1].number > kEntries[i].number) return false;
+    if (kEntries[i - 1].number != kEntries[i].number && last_of(kEntries[i - 1]) >= kEntries[i].number) return false;
   }
   return true;
 }
@@ -112,16 +196,17 @@ constexpr u32 kOffsetNumber = 0, kOffsetArchitecture = 4, kOffsetPointer = 8;  /
 constexpr u32 low_half(u32 argument) { return 16 + 8 * argument; }
 constexpr u32 high_half(u32 argument) { return 20 + 8 * argument; }
 
-// Writes the program. Jumps to the trap block, whose place is known last, are kept as JA with kToTrap and patched.
+// Writes the program. Jumps to the trap block and to the end of a leaf's test, whose places are known later, are kept as
+// JA with a mark and patched. A test that does not match falls through to the next one of the same call.
 class Writer {
  public:
-  explicit Writer(FilterKind kind) {
+  Writer(u32 parts, i32 parked_fd) : parked_fd_(static_cast<u32>(parked_fd)) {
     for (const Entry& entry : kEntries) {
-      if (!entry.restored_only || kind == FilterKind::Restored) entries_[entry_count_++] = &entry;
+      if ((entry.part & parts) != 0) entries_[entry_count_++] = &entry;
     }
   }
 
-  // False if a jump is too far for the format, which depends on the table alone.
+  // False if the program is too long, which depends on the table alone.
   bool write() {
     load(kOffsetArchitecture);
     jump(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
@@ -137,8 +222,8 @@ class Writer {
   sock_fprog program() { return {static_cast<u16>(length_), program_}; }
 
  private:
-  static constexpr u32 kToTrap = 0xffffffff;
-  static constexpr u32 kMaxLength = 400;
+  static constexpr u32 kToTrap = 0xffffffff, kToNext = 0xfffffffe;
+  static constexpr u32 kMaxLength = 1200;
 
   void emit(u32 code, u32 value, u32 if_true = 0, u32 if_false = 0) {
     if (length_ == kMaxLength || if_true > 255 || if_false > 255) {
@@ -152,111 +237,171 @@ class Writer {
   void allow() { emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW); }
   void refuse() { emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS); }
   void trap() { emit(BPF_JMP | BPF_JA, kToTrap); }
+  void next() { emit(BPF_JMP | BPF_JA, kToNext); }
+
+  // Points the jumps with `mark` since `from` here.
+  void patch(u32 from, u32 mark) {
+    for (u32 i = from; i < length_; i++) {
+      if (program_[i].code == (BPF_JMP | BPF_JA) && program_[i].k == mark) program_[i].k = length_ - i - 1;
+    }
+  }
+
+  // Behind the last entry of the same call.
+  u32 end_of_call(u32 first, u32 last) const {
+    u32 end = first + 1;
+    while (end < last && entries_[end]->number == entries_[first]->number) end++;
+    return end;
+  }
 
   void write_tree(u32 first, u32 last) {
-    if (last - first == 1) {
-      jump(BPF_JEQ, entries_[first]->number, 1, 0);
-      allow();
-      write_leaf(*entries_[first]);
-      return;
-    }
+    if (end_of_call(first, last) == last) return write_call(first, last);
     u32 middle = (first + last) / 2;
+    while (middle > first && entries_[middle - 1]->number == entries_[middle]->number) middle--;
+    if (middle == first) middle = end_of_call(first, last);
+    // The right half may be farther than a conditional jump reaches.
+    jump(BPF_JGE, entries_[middle]->number, 0, 1);
     u32 branch = length_;
-    jump(BPF_JGE, entries_[middle]->number, 0, 0);
+    emit(BPF_JMP | BPF_JA, 0);
     write_tree(first, middle);
-    u32 distance = length_ - branch - 1;
-    if (distance > 255) fits_ = false;
-    program_[branch].jt = static_cast<u8>(distance);
+    if (branch < kMaxLength) program_[branch].k = length_ - branch - 1;
     write_tree(middle, last);
   }
 
-  void write_leaf(const Entry& entry) {
+  void write_call(u32 first, u32 last) {
+    const Entry& entry = *entries_[first];
+    if (entry.last == 0) {
+      jump(BPF_JEQ, entry.number, 1, 0);
+      allow();
+    } else {
+      jump(BPF_JGE, entry.number, 0, 1);
+      jump(BPF_JGT, entry.last, 0, 1);
+      allow();
+    }
+    for (u32 i = first; i < last; i++) {
+      u32 begin = length_;
+      write_test(*entries_[i]);
+      patch(begin, kToNext);
+    }
+    allow();
+  }
+
+  void write_test(const Entry& entry) {
     switch (entry.test) {
       case Test::Always:
-        trap();
-        return;
+        return trap();
       case Test::Refuse:
-        refuse();
-        return;
+        return refuse();
       case Test::Nonzero:
-        trap_if_nonzero(entry.argument);
-        return;
+        return trap_if_nonzero(entry.argument);
+      case Test::Nonzero32:
+        load(low_half(entry.argument));
+        return trap_unless(BPF_JEQ, 0);
+      case Test::Negative:
+        load(low_half(entry.argument));
+        return trap_if(BPF_JSET, 0x80000000);
       case Test::BitSet:
         load(low_half(entry.argument));
-        jump(BPF_JSET, entry.value, 1, 0);
-        allow();
-        trap();
-        return;
+        return trap_if(BPF_JSET, entry.value);
       case Test::BitClear:
         load(low_half(entry.argument));
-        jump(BPF_JSET, entry.value, 0, 1);
-        allow();
-        trap();
-        return;
+        return trap_unless(BPF_JSET, entry.value);
       case Test::MaskSet:
         load(low_half(0));
         jump(BPF_JEQ, 1, 0, 1);  // SIG_UNBLOCK
-        allow();
-        trap_if_nonzero(1);
-        return;
+        next();
+        return trap_if_nonzero(1);
       case Test::FutexTime:
-        load(low_half(1));
-        emit(BPF_ALU | BPF_AND | BPF_K, 127 | 256);  // operation and FUTEX_CLOCK_REALTIME
-        jump(BPF_JEQ, 9, 3, 0);                      // FUTEX_WAIT_BITSET
-        jump(BPF_JEQ, 11, 2, 0);                     // FUTEX_WAIT_REQUEUE_PI
-        jump(BPF_JEQ, 13, 1, 0);                     // FUTEX_LOCK_PI2
-        allow();
-        trap_if_nonzero(3);
-        return;
+        return write_futex_time();
+      case Test::FutexIds:
+        return write_futex_ids();
       case Test::FarHint:
-        write_far_hint();
-        return;
+        return write_far_hint();
       case Test::OneOf:
         load(low_half(entry.argument));
         for (u32 i = 0; i < kMaxValues && entry.values[i] >= 0; i++) {
-          jump(BPF_JEQ, static_cast<u32>(entry.values[i]), 0, 1);
-          trap();
+          trap_if(BPF_JEQ, static_cast<u32>(entry.values[i]));
         }
-        allow();
         return;
+      case Test::ParkedFd:
+        load(low_half(entry.argument));
+        return trap_if(BPF_JEQ, parked_fd_);
+      case Test::CoversParkedFd:
+        load(low_half(0));
+        jump(BPF_JGT, parked_fd_, 0, 1);
+        next();
+        load(low_half(1));
+        return trap_if(BPF_JGE, parked_fd_);
     }
+  }
+
+  void trap_if(u32 test, u32 value) {
+    jump(test, value, 0, 1);
+    trap();
+  }
+
+  void trap_unless(u32 test, u32 value) {
+    jump(test, value, 1, 0);
+    trap();
   }
 
   void trap_if_nonzero(u32 argument) {
     load(low_half(argument));
-    jump(BPF_JEQ, 0, 1, 0);
-    trap();
+    trap_unless(BPF_JEQ, 0);
     load(high_half(argument));
-    jump(BPF_JEQ, 0, 1, 0);
-    trap();
-    allow();
+    trap_unless(BPF_JEQ, 0);
+  }
+
+  void write_futex_time() {
+    load(low_half(1));
+    emit(BPF_ALU | BPF_AND | BPF_K, 127 | 256);  // operation and FUTEX_CLOCK_REALTIME
+    jump(BPF_JEQ, 9, 3, 0);                      // FUTEX_WAIT_BITSET
+    jump(BPF_JEQ, 11, 2, 0);                     // FUTEX_WAIT_REQUEUE_PI
+    jump(BPF_JEQ, 13, 1, 0);                     // FUTEX_LOCK_PI2
+    next();
+    trap_if_nonzero(3);
+  }
+
+  // Operations on a mutex with priority inheritance; and waits that processes share for a word that says it is waited
+  // for, as the word of a robust mutex does (ids_futex.cc).
+  void write_futex_ids() {
+    constexpr u32 kPrivate = 128, kWaiters = 0x80000000;
+    // LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2
+    constexpr u32 kPiOperations[] = {6, 7, 8, 11, 12, 13};
+    load(low_half(1));
+    emit(BPF_ALU | BPF_AND | BPF_K, 127);
+    for (u32 operation : kPiOperations) trap_if(BPF_JEQ, operation);
+    jump(BPF_JEQ, 0, 2, 0);  // FUTEX_WAIT
+    jump(BPF_JEQ, 9, 1, 0);  // FUTEX_WAIT_BITSET
+    next();
+    load(low_half(1));
+    jump(BPF_JSET, kPrivate, 0, 1);
+    next();
+    load(low_half(2));
+    trap_if(BPF_JSET, kWaiters);
   }
 
   // Cheapest first: few mappings have these flags. Low addresses are asked for by those who have only 32 bits for them.
   void write_far_hint() {
+    const auto go_on_if_equal = [this](u32 value) {
+      jump(BPF_JEQ, value, 1, 0);
+      next();
+    };
     load(low_half(3));
-    jump(BPF_JEQ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 1, 0);
-    allow();
+    go_on_if_equal(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
     load(low_half(2));
-    jump(BPF_JEQ, PROT_NONE, 1, 0);
-    allow();
+    go_on_if_equal(PROT_NONE);
     load(high_half(0));
     jump(BPF_JEQ, 0, 0, 1);
-    allow();
+    next();
     load(high_half(1));
-    jump(BPF_JEQ, 0, 1, 0);
-    allow();
+    go_on_if_equal(0);
     load(low_half(1));
-    jump(BPF_JGT, kMaxHintedBytes, 0, 1);
-    allow();
-    trap();
+    trap_unless(BPF_JGT, kMaxHintedBytes);
   }
 
   void write_trap() {
     static_assert((wire::kWindowBase & 0xffffffff) == 0);
-    for (u32 i = 0; i < length_; i++) {
-      if (program_[i].code == (BPF_JMP | BPF_JA)) program_[i].k = length_ - i - 1;
-    }
+    patch(0, kToTrap);
     load(kOffsetPointer + 4);
     jump(BPF_JEQ, wire::kWindowBase >> 32, 0, 3);
     load(kOffsetPointer);
@@ -265,6 +410,7 @@ class Writer {
     emit(BPF_RET | BPF_K, SECCOMP_RET_TRAP | kTrapData);
   }
 
+  u32 parked_fd_;
   const Entry* entries_[kEntryCount];
   u32 entry_count_ = 0;
   sock_filter program_[kMaxLength];
@@ -274,8 +420,8 @@ class Writer {
 
 }  // namespace
 
-i64 install_filter(FilterKind kind) {
-  Writer writer(kind);
+i64 install_filter(u32 parts, i32 parked_fd) {
+  Writer writer(parts, parked_fd);  // 11 KiB of stack: at start and restore there is room
   if (!writer.write()) return -E2BIG;
   sock_fprog program = writer.program();
   i64 result = raw_syscall(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -284,7 +430,7 @@ i64 install_filter(FilterKind kind) {
   // barriers.
   result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
   if (result == -EINVAL) result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
-  if (result == 0) g_private.restored_filter = kind == FilterKind::Restored;
+  if (result == 0) g_private.parts = parts;
   return result;
 }
 

@@ -5,17 +5,19 @@
 
 namespace stasis::runtime {
 
-enum class FilterKind {
-  Launch,    // first launch: what interposition always needs
-  Restored,  // also clock calls and memory advice
-};
+// What an application traps, chosen once at its launch or restore and inherited by all its descendants.
+inline constexpr u32 kPartBase = 1;      // what interposition always needs
+inline constexpr u32 kPartRestored = 2;  // clocks with an offset, advice on memory that comes from an image
+inline constexpr u32 kPartIds = 4;       // calls that carry resource ids: with a translation table
+inline constexpr u32 kPartNet = 8;       // addresses and ports of an environment
 
 // The low 16 bits of a trap's SECCOMP_RET_DATA, found in si_errno: tells our traps from those of a filter the program
 // installed.
 inline constexpr u32 kTrapData = 0x57a5;
 
-// Sets no_new_privs and installs the filter for the calling thread. Single-threaded use. 0 or -errno.
-i64 install_filter(FilterKind kind);
+// Sets no_new_privs and installs the filter for the calling thread. Single-threaded use. `parked_fd` is the number of
+// the table's descriptor, which the program must not see (kPartIds). 0 or -errno.
+i64 install_filter(u32 parts, i32 parked_fd);
 
 // Registers the SIGSYS handler with the kernel and unblocks SIGSYS in the calling thread. 0 or -errno.
 i64 install_handler();

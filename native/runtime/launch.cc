@@ -11,6 +11,7 @@
 #include "runtime/clock.h"
 #include "runtime/exec.h"
 #include "runtime/filter.h"
+#include "runtime/ids.h"
 #include "runtime/loader.h"
 #include "runtime/program_file.h"
 #include "runtime/report.h"
@@ -199,19 +200,23 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
   stasis_enter_program(program.has_interpreter ? program.interpreter.entry : program.file.entry, program_stack);
 }
 
+u32 parts_of(const Marker& marker) {
+  return kPartBase | marker.parts | (marker.restored_filter ? kPartRestored : 0u);
+}
+
 }  // namespace
 
 void launch_process(u64* initial_stack, const Marker& marker) {
   if (marker.first_launch) {
     InitialStack initial = read_stack(initial_stack);
-    i64 result = install_filter(marker.restored_filter ? FilterKind::Restored : FilterKind::Launch);
+    i64 result = install_filter(parts_of(marker), parked_fd());
     if (result < 0) report_fail(Step::InstallFilter, result, 0, 0, nullptr);
     Marker next = marker;
     next.first_launch = false;
     result = exec_first(initial.arguments[1], initial.arguments + 2, initial.environment, next);
     report_fail(Step::ExecProgram, result, 0, 0, initial.arguments[1]);
   }
-  g_private.restored_filter = marker.restored_filter;
+  g_private.parts = parts_of(marker);
   set_clock_offsets(marker.monotonic_offset_ns, marker.boottime_offset_ns);
   run_program(initial_stack, marker);
 }

@@ -2,6 +2,7 @@
 #include <linux/auxvec.h>
 #include <linux/mman.h>
 
+#include "runtime/ids.h"
 #include "runtime/report.h"
 #include "runtime/start.h"
 #include "runtime/state.h"
@@ -44,6 +45,9 @@ extern "C" [[noreturn]] void stasis_main(u64* initial_stack) {
   map_report(marker);
   fill_descriptor();
   start_process();
+  if (i64 result = map_ids(marker); result < 0) {
+    report_fail(wire::Step::MapIds, result, static_cast<u64>(marker.ids_fd), 0, nullptr);
+  }
   copy_string(g_state.runtime_path, sizeof g_state.runtime_path, marker.runtime_path);
   if (marker.restore) restore_process(initial_stack, marker);
   launch_process(initial_stack, marker);

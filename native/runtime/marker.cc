@@ -33,6 +33,10 @@ bool take_field(const char*& text, Marker* marker) {
     marker->done_fd = static_cast<i32>(read_decimal(text));
   } else if (take_key(text, "close=")) {
     marker->program_fd = static_cast<i32>(read_decimal(text));
+  } else if (take_key(text, "ids=")) {
+    marker->ids_fd = static_cast<i32>(read_decimal(text));
+  } else if (take_key(text, "parts=")) {
+    marker->parts = static_cast<u32>(read_decimal(text));
   } else if (take_key(text, "name=")) {
     marker->name_index = static_cast<u32>(read_decimal(text));
   } else if (take_key(text, "mono=")) {
@@ -71,6 +75,8 @@ u64 format_marker(const Marker& marker, char* to) {
   if (marker.report_fd >= 0) end = write_field(end, "report=", marker.report_fd);
   if (marker.done_fd >= 0) end = write_field(end, "done=", marker.done_fd);
   if (marker.program_fd >= 0) end = write_field(end, "close=", marker.program_fd);
+  if (marker.ids_fd >= 0) end = write_field(end, "ids=", marker.ids_fd);
+  if (marker.parts != 0) end = write_field(end, "parts=", marker.parts);
   if (marker.name_index != 0) end = write_field(end, "name=", marker.name_index);
   if (marker.restored_filter) {
     end = write_field(end, "mono=", marker.monotonic_offset_ns);

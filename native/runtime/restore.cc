@@ -20,6 +20,7 @@
 #include <linux/prctl.h>
 
 #include "runtime/filter.h"
+#include "runtime/ids.h"
 #include "runtime/signals.h"
 #include "runtime/start.h"
 #include "runtime/state.h"
@@ -127,8 +128,7 @@ void restore_interposition() {
   set_actions();
   keep_image_semantics();
   must(install_handler(), Step::InstallHandler);
-  must(install_filter(FilterKind::Restored), Step::InstallFilter);
-  g_private.restored_filter = 1;
+  must(install_filter(kPartBase | kPartRestored | g_marker.parts, parked_fd()), Step::InstallFilter);
   g_state.restored = 1;
   copy_string(g_state.exe_path, sizeof g_state.exe_path, plan_text(plan().exe_path));
   // Where Yama restricts tracing, any process of this user may still take a checkpoint (docs/adr/0006). EINVAL without

@@ -51,6 +51,7 @@ enum class Step : u32 {
   QueueSignal,     // subject = signal number
   LockMemory,      // subject = address, extent = bytes; after ProtectMemory
   OpenDescriptor,  // an open file of the program: subject = fd number in the image, text = path; after ParkFd
+  MapIds,          // the translation table; subject = fd
   Count
 };
 
