@@ -113,6 +113,7 @@
       "native/runtime/fork.cc",
       "native/runtime/ids.cc",
       "native/runtime/ids_dispatch.cc",
+      "native/runtime/ids_table.cc",
       "native/runtime/image_table.cc",
       "native/runtime/launch.cc",
       "native/runtime/loader.cc",

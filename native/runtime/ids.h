@@ -30,10 +30,14 @@ i32 parked_fd();
 // filter. 0 or -errno.
 i64 park_ids(const Marker& marker);
 
-// Reverse-translates. 0 stays 0. A stranger to the application is registered, as foreign.
+// The same at a given number, for a restore, without registering anybody. What was open there is closed. 0 or -errno.
+i64 park_ids_at(i32 fd, u32 number);
+
+// Reverse-translates. 0 and 1 stay. A stranger to the application is registered, as foreign. 0 if there is no number
+// left for it, as the kernel answers for a process that a namespace does not show.
 u32 virtual_of(u32 system_pid, IdFor what = IdFor::Process);
 
-// Translates. 0 stays 0; -ESRCH for a number the application does not know.
+// Translates. 0 and 1 stay; -ESRCH for a number the application does not know.
 i64 system_of(i32 virtual_pid, IdFor what = IdFor::Process);
 
 // For kill(2) and its like: > 0 a process (verified), < -1 a group, 0 and -1 stay. False if the application does not know

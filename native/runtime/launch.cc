@@ -209,10 +209,13 @@ u32 parts_of(const Marker& marker) {
 void launch_process(u64* initial_stack, const Marker& marker) {
   if (marker.first_launch) {
     InitialStack initial = read_stack(initial_stack);
-    i64 result = install_filter(parts_of(marker), parked_fd());
+    i64 result = park_ids(marker);
+    if (result < 0) report_fail(Step::MapIds, result, static_cast<u64>(marker.ids_fd), 0, nullptr);
+    result = install_filter(parts_of(marker), parked_fd());
     if (result < 0) report_fail(Step::InstallFilter, result, 0, 0, nullptr);
     Marker next = marker;
     next.first_launch = false;
+    next.ids_fd = parked_fd();
     result = exec_first(initial.arguments[1], initial.arguments + 2, initial.environment, next);
     report_fail(Step::ExecProgram, result, 0, 0, initial.arguments[1]);
   }
