@@ -36,6 +36,7 @@
       "native/image/write_files.cc",
       "native/launch/control_client.cc",
       "native/launch/foreground.cc",
+      "native/launch/id_table.cc",
       "native/launch/launch.cc",
       "native/launch/marker.cc",
       "native/launch/ready_line.cc",
@@ -97,6 +98,7 @@
       "native/keeper/options.cc",
       "native/keeper/signals.cc",
       "native/keeper/status.cc",
+      "native/launch/id_table.cc",
       "native/launch/marker.cc",
       "native/restore/report.cc"
     ],

@@ -76,6 +76,8 @@ export interface LaunchOptions {
   /** Working directory, absolute. */
   readonly cwd: string;
   readonly stdio: StdioDescriptors;
+  /** Every id the program sees is the system's plus this; 0 or absent: ids are the system's. */
+  readonly shiftIds?: number;
   /** Until the program runs; 30000 if absent. */
   readonly timeoutMs?: number;
 }

@@ -2,6 +2,7 @@
 #include "addon/functions.h"
 #include "addon/launched.h"
 #include "addon/operation.h"
+#include "wire/ids.h"
 
 namespace stasis::addon {
 
@@ -15,6 +16,11 @@ launch::LaunchOptions launch_options(const Options& options) {
   if (result.command.empty()) options.complain("command", "an array with at least one string");
   result.environment = options.texts("env");
   result.cwd = options.text("cwd");
+  if (options.has("shiftIds")) {
+    const std::int64_t shift = options.integer("shiftIds");
+    if (shift < 0 || shift >= wire::kPidLimit) options.complain("shiftIds", "a number below 4194304");
+    result.shift_ids = static_cast<std::uint32_t>(shift);
+  }
   return result;
 }
 

@@ -14,8 +14,10 @@
 
 #include <string>
 
+#include "launch/id_table.h"
 #include "launch/marker.h"
 #include "restore/report.h"
+#include "wire/parts.h"
 
 namespace stasis::keeper {
 
@@ -28,7 +30,7 @@ constexpr int kDyingMs = 2000;
 struct ChildPlan {
   const Options* options;
   char** argv;
-  int report_fd, done_fd;
+  int report_fd, done_fd, ids_fd;
 };
 
 void keep_over_exec(int fd) { fcntl(fd, F_SETFD, 0); }
@@ -39,6 +41,7 @@ void keep_over_exec(int fd) { fcntl(fd, F_SETFD, 0); }
   if (plan.options->mode == Mode::Detached) setsid();
   keep_over_exec(plan.report_fd);
   keep_over_exec(plan.done_fd);
+  if (plan.ids_fd >= 0) keep_over_exec(plan.ids_fd);
   if (plan.options->is_restore()) keep_over_exec(plan.options->plan_fd);
   sigset_t none;
   sigemptyset(&none);
@@ -69,7 +72,25 @@ bool Application::map_report(Failure& failure) {
   return true;
 }
 
+// Only an application that asks for it has a table: in a plain launch, virtual and system ids are the same.
+bool Application::make_ids(const Options& options, Failure& failure) {
+  ids_fd_ = options.ids_fd;
+  if (options.shift_ids != 0) {
+    const char* id = strrchr(options.directory, '/') + 1;
+    auto table = launch::make_id_table(
+        {.application = id, .parts = wire::kPartIds, .shift = static_cast<u32>(options.shift_ids)});
+    if (!table.ok()) {
+      failure = failure_of_errno(table.error().error, "making the table of ids");
+      return false;
+    }
+    ids_fd_ = table.value().release();
+  }
+  if (ids_fd_ >= 0) launch::name_keeper(ids_fd_, static_cast<u32>(getpid()), static_cast<u32>(ids_fd_));
+  return true;
+}
+
 bool Application::start(const Options& options, Failure& failure) {
+  if (!make_ids(options, failure)) return false;
   if (options.adopts()) {
     pid_ = options.pid;
     done_fd_ = options.done_fd;
@@ -92,8 +113,12 @@ bool Application::execute(const Options& options, Failure& failure) {
   }
   done_fd_ = done[0];
 
-  std::string marker = launch::format_marker(
-      {.runtime = options.runtime, .report_fd = report_fd_, .done_fd = done[1], .plan_fd = options.plan_fd});
+  std::string marker = launch::format_marker({.runtime = options.runtime,
+                                              .report_fd = report_fd_,
+                                              .done_fd = done[1],
+                                              .ids_fd = ids_fd_,
+                                              .parts = ids_fd_ >= 0 ? wire::kPartIds : 0,
+                                              .plan_fd = options.plan_fd});
   if (marker.empty()) {
     failure = failure_of_kind(ErrorKind::Usage, "the runtime's path is too long");
     return false;
@@ -109,7 +134,7 @@ bool Application::execute(const Options& options, Failure& failure) {
   argv[0] = marker.data();
   for (size_t at = 0; at < words; ++at) argv[at + 1] = options.program[at];
 
-  ChildPlan plan{&options, argv, report_fd_, done[1]};
+  ChildPlan plan{&options, argv, report_fd_, done[1], ids_fd_};
   int error = 0;
   pid_ = vfork();
   if (pid_ == 0) run_child(plan, &error);

@@ -38,6 +38,7 @@ class Application {
   int signal_with_value(int number, void* value) const;
 
  private:
+  bool make_ids(const Options& options, Failure& failure);
   bool execute(const Options& options, Failure& failure);
   bool make_report(Failure& failure);
   bool map_report(Failure& failure);
@@ -47,6 +48,7 @@ class Application {
   int pidfd_ = -1;
   int done_fd_ = -1;
   int report_fd_ = -1;
+  int ids_fd_ = -1;  // stays open for processes that lose theirs
   wire::Report* report_ = nullptr;
 };
 

@@ -274,7 +274,7 @@ int main(int count, char** arguments) {
   if (const char* wrong = parse_options(count, arguments, options)) {
     return tell_failure(options.ready_fd, failure_of_kind(ErrorKind::Usage, wrong));
   }
-  close_all_but({options.ready_fd, options.plan_fd, options.report_fd, options.done_fd});
+  close_all_but({options.ready_fd, options.plan_fd, options.report_fd, options.done_fd, options.ids_fd});
   open_missing_streams();
   // Static: with the clients' buffers it is too large for the stack.
   static Keeper keeper(options);

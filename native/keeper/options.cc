@@ -48,6 +48,10 @@ const char* parse_option(const char* name, const char* value, Options& options) 
     return number(3, options.report_fd);
   } else if (is("--done-fd")) {
     return number(3, options.done_fd);
+  } else if (is("--ids-fd")) {
+    return number(3, options.ids_fd);
+  } else if (is("--shift-ids")) {
+    return number(1, options.shift_ids);
   } else if (is("--deadline-ms")) {
     return number(1, options.deadline_ms);
   } else {

@@ -1,9 +1,9 @@
 // The keeper's arguments:
 //
 //     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--deadline-ms N]
-//                   -- PROGRAM ARGV0 [ARG...]
+//                   [--shift-ids N] -- PROGRAM ARGV0 [ARG...]
 //     stasis-keeper ... --plan-fd N
-//     stasis-keeper ... --pid N --report-fd N --done-fd N
+//     stasis-keeper ... --pid N --report-fd N --done-fd N [--ids-fd N]
 //
 // PROGRAM is a path that needs no looking up. The other two forms are restores: the plan is there and the keeper
 // executes the runtime, or the runtime was executed beside the keeper, as its child, so that both start at once
@@ -24,6 +24,8 @@ struct Options {
   int pid = 0;               // restore: of the child that executes the runtime already
   int report_fd = -1;        // its report page, with pid
   int done_fd = -1;          // read end of its done pipe, with pid
+  int ids_fd = -1;           // translation table of that child, kept open for those that lose it
+  int shift_ids = 0;         // first launch: every id the program sees is the system's plus this
   int deadline_ms = 30'000;  // until the application runs
   char** program = nullptr;  // PROGRAM, ARGV0, ..., null
   bool adopts() const { return pid > 0; }

@@ -35,7 +35,8 @@ std::vector<std::string> keeper_arguments(const KeeperOptions& options, const ch
           mode,           "--deadline-ms", std::to_string(options.timeout.count())};
 }
 
-void append_program(std::vector<std::string>& arguments, const ResolvedProgram& program) {
+void append_program(std::vector<std::string>& arguments, const LaunchOptions& options, const ResolvedProgram& program) {
+  if (options.shift_ids != 0) arguments.insert(arguments.end(), {"--shift-ids", std::to_string(options.shift_ids)});
   arguments.insert(arguments.end(), {"--", program.path});
   arguments.insert(arguments.end(), program.arguments.begin(), program.arguments.end());
 }
@@ -78,7 +79,7 @@ Result<Launched> launch(const LaunchOptions& options, const std::array<int, 3>& 
   keeper.path = options.keeper;
   keeper.arguments = keeper_arguments(options, "detached");
   keeper.arguments.insert(keeper.arguments.end(), {"--ready-fd", std::to_string(kReadyFd)});
-  append_program(keeper.arguments, program);
+  append_program(keeper.arguments, options, program);
   keeper.environment = options.environment;
   keeper.cwd = options.cwd;
   keeper.stdio = stdio;
@@ -159,7 +160,7 @@ Error become_keeper(const LaunchOptions& options) {
   auto program = resolve_program(options.command, options.environment, options.cwd);
   if (!program.ok()) return std::move(program).error();
   std::vector<std::string> arguments = keeper_arguments(options, "foreground");
-  append_program(arguments, program.value());
+  append_program(arguments, options, program.value());
   return execute_in_foreground({options.keeper, arguments, options.environment, options.cwd, -1});
 }
 

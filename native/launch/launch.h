@@ -11,6 +11,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ struct LaunchOptions : KeeperOptions {
   std::vector<std::string> command;      // looked up with resolve_program
   std::vector<std::string> environment;  // NAME=value
   std::string cwd;                       // absolute
+  std::uint32_t shift_ids = 0;           // not 0: every id the program sees is the system's plus this
 };
 
 // Returns when the program runs. On an error no process is left, and no status or socket in the directory.

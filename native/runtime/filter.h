@@ -1,15 +1,12 @@
 // The seccomp filter of a launched process, and the handler its traps end in.
 #pragma once
 
+#include "wire/parts.h"
 #include "wire/types.h"
 
 namespace stasis::runtime {
 
-// What an application traps, chosen once at its launch or restore and inherited by all its descendants.
-inline constexpr u32 kPartBase = 1;      // what interposition always needs
-inline constexpr u32 kPartRestored = 2;  // clocks with an offset, advice on memory that comes from an image
-inline constexpr u32 kPartIds = 4;       // calls that carry resource ids: with a translation table
-inline constexpr u32 kPartNet = 8;       // addresses and ports of an environment
+using wire::kPartBase, wire::kPartIds, wire::kPartNet, wire::kPartRestored;
 
 // The low 16 bits of a trap's SECCOMP_RET_DATA, found in si_errno: tells our traps from those of a filter the program
 // installed.

@@ -38,6 +38,8 @@ const char* words_of(wire::Step step) {
       return "moving the vdso";
     case wire::Step::MapPlan:
       return "mapping the restore plan";
+    case wire::Step::MapIds:
+      return "mapping the table of ids";
     default:
       return "rebuilding the process";
   }

@@ -103,7 +103,7 @@ struct IdTableHeader {
   u64 table_bytes;
   u32 checksum;  // 32-bit FNV-1a of the bytes from `shift` to `application`, which never change
   u32 shift;     // --shift-ids
-  u32 parts;     // filter parts of the application (runtime/filter.h)
+  u32 parts;     // filter parts of the application (wire/parts.h)
   u32 environment;  // network number, 0: none
   u32 own_address;  // host part inside it
   u32 reserved;

@@ -18,7 +18,7 @@
 //     clock=1    the inherited filter traps clock calls and memory advice (descends from a restored process)
 //     ids=FD     memfd of the application's translation table (wire/ids.h); at first at any number, from then on at the one in
 //                its header
-//     parts=N    the parts of the filter that the application has beside the base (runtime/filter.h)
+//     parts=N    the parts of the filter that the application has beside the base (wire/parts.h)
 //     rt=PATH    absolute path of the runtime's file
 //
 // argv has two entries in front of the program's own, an even number, so that the stack stays 16-byte aligned when they are dropped.

@@ -2,7 +2,15 @@
 
 import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { checkCommand, checkEnvironment, checkOptions, checkSignal, checkText } from '../arguments.js';
+import {
+  badType,
+  badValue,
+  checkCommand,
+  checkEnvironment,
+  checkOptions,
+  checkSignal,
+  checkText,
+} from '../arguments.js';
 import { cancelled, fromSystemError, StasisError } from '../errors.js';
 import { type Addon, helperPrograms } from '../native.js';
 import { callNativeNow } from '../native-call.js';
@@ -22,6 +30,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Default `log`. */
   readonly stdio?: Stdio;
+  /** For developers: every process id that the program sees is the system's plus this (1 to 4000000), so that a system id shows. */
+  readonly shiftIds?: number;
   /** Aborted while the application starts: it is killed and removed. */
   readonly signal?: AbortSignal;
 }
@@ -32,6 +42,7 @@ interface CheckedRun {
   readonly env: readonly string[];
   readonly cwd: string;
   readonly streams: readonly [Stream, Stream, Stream];
+  readonly shiftIds: number;
 }
 
 export async function run(home: Home, command: readonly string[], options: RunOptions = {}): Promise<Application> {
@@ -80,6 +91,7 @@ function checkRun(command: unknown, options: RunOptions): CheckedRun {
     env: checkEnvironment(options.env ?? process.env),
     cwd: resolve(options.cwd === undefined ? process.cwd() : checkText('options.cwd', options.cwd)),
     streams: checkStdio(options.stdio),
+    shiftIds: options.shiftIds === undefined ? 0 : checkShift(options.shiftIds),
   };
 }
 
@@ -107,8 +119,16 @@ async function prepareRun(home: Home, run: CheckedRun, mode: 'detached' | 'foreg
     env: run.env,
     cwd: run.cwd,
     stdio: prepared.stdio.fds,
+    shiftIds: run.shiftIds,
   };
   return { prepared, launch };
+}
+
+function checkShift(shift: unknown): number {
+  if (typeof shift !== 'number') throw badType('options.shiftIds', 'a number', shift);
+  if (!Number.isSafeInteger(shift) || shift < 1 || shift > 4_000_000)
+    throw badValue('options.shiftIds', 'must be a whole number from 1 to 4000000');
+  return shift;
 }
 
 function checkDirectory(path: string): void {

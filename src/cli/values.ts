@@ -31,6 +31,12 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
+export function parseShift(text: string): number {
+  const shift = parseCount(text);
+  if (shift < 1 || shift > 4_000_000) throw new UsageError(`${text} is no shift: give a number from 1 to 4000000`);
+  return shift;
+}
+
 /** `KEY=VALUE`, or `KEY` alone to pass on what `inherited` has, if it has it. */
 export function parseAssignment(text: string, inherited: NodeJS.ProcessEnv): [key: string, value: string | undefined] {
   const equals = text.indexOf('=');

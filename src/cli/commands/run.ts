@@ -2,7 +2,7 @@
 // without Stasis; detached, the application's name is printed once it runs.
 
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { runInForeground } from '../../application/launch.js';
 import { fromSystemError } from '../../errors.js';
 import { Stasis } from '../../stasis.js';
@@ -10,7 +10,7 @@ import { openDefaultHome } from '../../store/open.js';
 import { parseEnvFile } from '../env-file.js';
 import { interruptible } from '../interrupt.js';
 import type { ActionRunner } from '../main.js';
-import { parseAssignment } from '../values.js';
+import { parseAssignment, parseShift } from '../values.js';
 
 interface Options {
   readonly name?: string;
@@ -18,6 +18,7 @@ interface Options {
   readonly env?: readonly string[];
   readonly envFile?: readonly string[];
   readonly cwd?: string;
+  readonly shiftIds?: number;
 }
 
 export function define(command: Command, run: ActionRunner): void {
@@ -29,6 +30,7 @@ export function define(command: Command, run: ActionRunner): void {
     .option('-e, --env <key=value>', 'set a variable, or pass one on by KEY; repeatable', collect)
     .option('--env-file <file>', 'set variables from a file of KEY=VALUE lines; repeatable', collect)
     .option('-w, --cwd <directory>', 'working directory')
+    .addOption(new Option('--shift-ids <n>', 'add n to every id the program sees').argParser(parseShift).hideHelp())
     .passThroughOptions()
     .action((words: string[], options: Options) =>
       run(async (output) => {
@@ -36,6 +38,7 @@ export function define(command: Command, run: ActionRunner): void {
           env: environment(options),
           ...(options.name === undefined ? {} : { name: options.name }),
           ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+          ...(options.shiftIds === undefined ? {} : { shiftIds: options.shiftIds }),
         };
         if (!options.detach) return runInForeground(openDefaultHome(), words, common);
         const stasis = await Stasis.open();
