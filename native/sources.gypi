@@ -66,6 +66,7 @@
       "native/restore/start.cc",
       "native/restore/threads.cc",
       "native/restore/timerfd.cc",
+      "native/restore/working_set.cc",
       "native/restore/xstate.cc",
       "native/tracer/frame.cc",
       "native/tracer/parasite.cc",
@@ -98,6 +99,7 @@
       "native/keeper/options.cc",
       "native/keeper/signals.cc",
       "native/keeper/status.cc",
+      "native/keeper/working_set.cc",
       "native/launch/id_table.cc",
       "native/launch/marker.cc",
       "native/restore/report.cc"
@@ -139,6 +141,7 @@
       "native/runtime/restore_sockets.cc",
       "native/runtime/restore_threads.cc",
       "native/runtime/restore_timerfd.cc",
+      "native/runtime/restore_working_set.cc",
       "native/runtime/scratch.cc",
       "native/runtime/signals.cc",
       "native/runtime/sigsys.cc",
@@ -167,6 +170,7 @@
       "native/test/unit/procfs_test.cc",
       "native/test/unit/restore_memory_test.cc",
       "native/test/unit/restore_plan_test.cc",
+      "native/test/unit/restore_working_set_test.cc",
       "native/test/unit/rewind_test.cc",
       "native/test/unit_main.cc"
     ],

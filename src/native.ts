@@ -117,6 +117,8 @@ export interface RestoreTimings {
   readonly resumed: number;
   /** The keeper has said so. */
   readonly finished: number;
+  /** Pages of the working set that were populated before the program went on. */
+  readonly populatedPages: number;
 }
 
 export interface Restored extends Launched {

@@ -79,12 +79,12 @@ export class Stasis {
 
   /** Every snapshot in the state directory, by name and number. */
   async snapshots(): Promise<Snapshot[]> {
-    return listSnapshots(this.#home).map((location) => new Snapshot(location));
+    return listSnapshots(this.#home).map((location) => new Snapshot(this.#home, location));
   }
 
   /** A snapshot by path (with a slash), NAME@N, NAME or application id. */
   async snapshot(reference: string): Promise<Snapshot> {
-    return new Snapshot(this.#locate(reference));
+    return new Snapshot(this.#home, this.#locate(reference));
   }
 
   /** Every record of a snapshot's image. */

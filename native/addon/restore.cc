@@ -76,6 +76,7 @@ Napi::Value restored_value(Napi::Env env, const restore::Started& started) {
   set("threads", launched.threads_us);
   set("resumed", launched.resumed_us);
   set("finished", started.finished_us);
+  timings.Set("populatedPages", static_cast<double>(launched.populated_pages));
   Napi::Object object = launched_value(env, launched);
   object.Set("timings", timings);
   object.Set("mapCalls", static_cast<double>(launched.map_calls));

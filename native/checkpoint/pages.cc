@@ -1,7 +1,6 @@
 #include "checkpoint/pages.h"
 
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cstring>
 
 #include "os/file.h"
+#include "os/page_scan.h"
 #include "wire/layout.h"
 
 namespace stasis::checkpoint {
@@ -17,19 +17,8 @@ namespace {
 
 using wire::kPageBytes;
 
-// struct pm_scan_arg and struct page_region of linux/fs.h (kernel 6.7).
-struct ScanRegion {
-  std::uint64_t start, end, categories;
-};
-struct ScanArgument {
-  std::uint64_t size, flags, start, end, walk_end, regions, region_count, max_pages, inverted, mask, any_of, returned;
-};
-constexpr unsigned long kScan = _IOWR('f', 16, ScanArgument);
-constexpr std::uint64_t kFile = 1 << 2, kPresent = 1 << 3, kSwapped = 1 << 4, kZeroPage = 1 << 5;
 constexpr std::size_t kScanRegions = 4096;
 
-// Bits of an entry of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).
-constexpr std::uint64_t kEntryFile = 1ULL << 61, kEntrySwapped = 1ULL << 62, kEntryPresent = 1ULL << 63;
 constexpr std::size_t kEntriesAtOnce = 8192;
 
 constexpr std::size_t kBufferBytes = 2 << 20;
@@ -196,24 +185,12 @@ Result<std::vector<Range>> PageTables::find(const Piece& piece) {
 Result<std::vector<Range>> PageTables::scan(const Piece& piece) {
   std::vector<Range> ranges;
   std::vector<ScanRegion> regions(kScanRegions);
-  ScanArgument argument{};
-  argument.size = sizeof argument;
-  argument.start = piece.start;
-  argument.end = piece.end;
-  argument.regions = reinterpret_cast<std::uint64_t>(regions.data());
-  argument.region_count = regions.size();
-  // Pages that are neither the file's nor the zero page and that exist, in memory or in swap.
-  argument.mask = argument.inverted = kFile | kZeroPage;
-  argument.any_of = kPresent | kSwapped;
-  argument.returned = kPresent | kSwapped;
+  ScanArgument argument = scan_of_private_pages(piece.start, piece.end, regions.data(), regions.size());
   while (true) {
-    const int count = ::ioctl(fd_.get(), kScan, &argument);
-    if (count < 0 && errno == EINTR) continue;
+    const int count = ioctl_scan(fd_.get(), argument);
     if (count < 0)
       return Error::of_errno("ioctl", "scanning the page tables").with_range(piece.start, piece.end - piece.start);
     for (int i = 0; i < count; ++i) append(ranges, regions[i].start, regions[i].end);
-    // walk_end may be stale once the kernel has flushed its own batch; fewer regions than asked mean that the walk is
-    // over.
     if (static_cast<std::size_t>(count) < regions.size()) return ranges;
     argument.start = regions[count - 1].end;
     if (argument.start >= piece.end) return ranges;
@@ -233,7 +210,7 @@ Result<std::vector<Range>> PageTables::read_entries(const Piece& piece) {
       return Error::plain(ErrorKind::Failed, "reading the page tables: they ended early")
           .with_range(page * kPageBytes, kPageBytes);
     for (std::size_t i = 0; i < got; ++i) {
-      if ((entries[i] & (kEntryPresent | kEntrySwapped)) == 0 || (entries[i] & kEntryFile) != 0) continue;
+      if (!is_private_entry(entries[i])) continue;
       append(ranges, (page + i) * kPageBytes, (page + i + 1) * kPageBytes);
     }
     page += got;

@@ -65,6 +65,9 @@ Result<Header> read_header(const std::string& path);
 // Leaves the stamp of a page file whose checksums are known to hold. Best effort: an error, or a file that changed in
 // this very tick, leaves no stamp.
 void leave_stamp(const std::string& stamp_directory, const FileStatus& status, std::uint64_t records_checksum);
+// The stamp's name and its line of text, which tell one state of the file from any other.
+std::string stamp_name(const FileStatus& status);
+std::string stamp_text(const FileStatus& status, std::uint64_t records_checksum);
 bool has_stamp(const std::string& stamp_directory, const FileStatus& status, std::uint64_t records_checksum);
 
 // A page of kPageBytes, aligned or not, of zeros only.

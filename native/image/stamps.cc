@@ -10,8 +10,6 @@
 
 namespace stasis::image {
 
-namespace {
-
 std::string stamp_name(const FileStatus& status) {
   return std::to_string(status.device) + "-" + std::to_string(status.inode);
 }
@@ -20,8 +18,6 @@ std::string stamp_text(const FileStatus& status, std::uint64_t records_checksum)
   return "verified size=" + std::to_string(status.bytes) + " modified=" + std::to_string(status.modified_ns) +
          " changed=" + std::to_string(status.changed_ns) + " records=" + hex_number(records_checksum) + "\n";
 }
-
-}  // namespace
 
 bool has_stamp(const std::string& stamp_directory, const FileStatus& status, std::uint64_t records_checksum) {
   const std::string path = stamp_directory + "/" + stamp_name(status);

@@ -89,6 +89,7 @@ void tell_success(int ready_fd, pid_t pid, u64 start, const wire::Report* restor
       format = ",%lu";
     }
     add(" calls=%lu", restored->map_calls);
+    add(" populated=%lu", restored->populated_pages);
   }
   text[length++] = '\n';
   write_line(ready_fd, text, length);

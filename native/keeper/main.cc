@@ -2,7 +2,8 @@
 // that went, keeps the status file, answers the control socket, reaps the application's orphans, and ends when the
 // first process has ended.
 //
-// One thread, one poll loop, no heap in the loop. Rules: the application never depends on the keeper's life (no
+// One thread, one poll loop, no heap in the loop; shortly after an image's first restore it also writes down which pages
+// the program has written (working_set.h). Rules: the application never depends on the keeper's life (no
 // parent-death signal, no pipe of its output runs through here); once the application runs, the keeper holds none of
 // the caller's descriptors; a start that fails leaves no process, socket or status behind.
 //
@@ -30,6 +31,7 @@
 #include "keeper/options.h"
 #include "keeper/signals.h"
 #include "keeper/status.h"
+#include "keeper/working_set.h"
 
 namespace stasis::keeper {
 namespace {
@@ -39,6 +41,9 @@ u64 now_ns(clockid_t clock) {
   clock_gettime(clock, &now);
   return static_cast<u64>(now.tv_sec) * 1'000'000'000 + static_cast<u64>(now.tv_nsec);
 }
+
+// From the moment at which the program runs: a server has answered its first requests by then.
+constexpr u64 kWorkingSetMs = 100;
 
 Application application;  // of the process; reached by the control socket's signal function
 
@@ -56,6 +61,7 @@ class Keeper {
   bool wait_for(int fd, const char* late, Failure& failure);
   int fail(const Failure& failure);
   int supervise();
+  void await_working_set();
   int end();
 
   void wait_for_events(int timeout_ms);
@@ -177,8 +183,16 @@ void Keeper::let_go() {
 
 int Keeper::supervise() {
   reap();  // what ended while only the done pipe was watched
+  if (options_.working_set.file != nullptr) await_working_set();
   while (!ended_) wait_for_events(-1);
   return end();
+}
+
+void Keeper::await_working_set() {
+  const u64 due_ns = now_ns(CLOCK_MONOTONIC) + kWorkingSetMs * 1'000'000;
+  for (u64 now; !ended_ && (now = now_ns(CLOCK_MONOTONIC)) < due_ns;)
+    wait_for_events(static_cast<int>((due_ns - now) / 1'000'000) + 1);
+  if (!ended_) record_working_set(application.pid(), options_.working_set);
 }
 
 void Keeper::wait_for_events(int timeout_ms) {

@@ -52,6 +52,12 @@ const char* parse_option(const char* name, const char* value, Options& options) 
     return number(3, options.ids_fd);
   } else if (is("--shift-ids")) {
     return number(1, options.shift_ids);
+  } else if (is("--working-set")) {
+    options.working_set.file = value;
+  } else if (is("--page-file")) {
+    options.working_set.page_file = value;
+  } else if (is("--page-file-stamp")) {
+    options.working_set.stamp = value;
   } else if (is("--deadline-ms")) {
     return number(1, options.deadline_ms);
   } else {
@@ -71,6 +77,10 @@ const char* parse_options(int count, char** arguments, Options& options) {
   }
   if (options.adopts() != (options.report_fd >= 0) || options.adopts() != (options.done_fd >= 0)) {
     return "--pid, --report-fd and --done-fd go together";
+  }
+  const WorkingSet& set = options.working_set;
+  if ((set.file != nullptr) != (set.page_file != nullptr) || (set.file != nullptr) != (set.stamp != nullptr)) {
+    return "--working-set, --page-file and --page-file-stamp go together";
   }
   int words = at < count ? count - at - 1 : 0;
   if (options.directory == nullptr || options.directory[0] != '/') return "--directory with an absolute path is needed";

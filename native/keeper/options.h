@@ -5,11 +5,15 @@
 //     stasis-keeper ... --plan-fd N
 //     stasis-keeper ... --pid N --report-fd N --done-fd N [--ids-fd N]
 //
+// and, of a restore, --working-set FILE --page-file FILE --page-file-stamp TEXT (working_set.h).
+//
 // PROGRAM is a path that needs no looking up. The other two forms are restores: the plan is there and the keeper
 // executes the runtime, or the runtime was executed beside the keeper, as its child, so that both start at once
 // (launch/spawn.h). The arguments are written by launch/ and by nobody else, so a mistake in them ends the keeper with
 // one line.
 #pragma once
+
+#include "keeper/working_set.h"
 
 namespace stasis::keeper {
 
@@ -27,6 +31,7 @@ struct Options {
   int ids_fd = -1;           // translation table of that child, kept open for those that lose it
   int shift_ids = 0;         // first launch: every id the program sees is the system's plus this
   int deadline_ms = 30'000;  // until the application runs
+  WorkingSet working_set;    // restore: to be recorded
   char** program = nullptr;  // PROGRAM, ARGV0, ..., null
   bool adopts() const { return pid > 0; }
   bool is_restore() const { return plan_fd >= 0 || adopts(); }

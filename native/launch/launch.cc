@@ -30,9 +30,11 @@ constexpr std::chrono::milliseconds kKeeperGrace{5'000};
 constexpr int kEndMs = 1'000;  // for a keeper that has said all
 
 std::vector<std::string> keeper_arguments(const KeeperOptions& options, const char* mode) {
-  return {options.keeper, "--directory",   options.directory,
-          "--runtime",    options.runtime, "--mode",
-          mode,           "--deadline-ms", std::to_string(options.timeout.count())};
+  std::vector<std::string> arguments = {options.keeper, "--directory",   options.directory,
+                                        "--runtime",    options.runtime, "--mode",
+                                        mode,           "--deadline-ms", std::to_string(options.timeout.count())};
+  arguments.insert(arguments.end(), options.working_set.begin(), options.working_set.end());
+  return arguments;
 }
 
 void append_program(std::vector<std::string>& arguments, const LaunchOptions& options, const ResolvedProgram& program) {

@@ -75,6 +75,7 @@ Result<Launched> parse_ready_line(std::string_view line) {
   }
   parse_times(value_of(line, "us"), launched);
   parse_into(value_of(line, "calls"), launched.map_calls);
+  parse_into(value_of(line, "populated"), launched.populated_pages);
   return launched;
 }
 

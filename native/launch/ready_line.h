@@ -19,6 +19,7 @@ struct Launched {
   // After a restore: microseconds of CLOCK_MONOTONIC at the end of each phase.
   std::uint64_t started_us = 0, mapped_us = 0, fds_us = 0, threads_us = 0, resumed_us = 0;
   std::uint64_t map_calls = 0;
+  std::uint64_t populated_pages = 0;  // by the restore, of the working set
 };
 
 // An `error` line becomes the error it tells; a line that is neither is Failed.

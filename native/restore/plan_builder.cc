@@ -113,6 +113,8 @@ Result<std::vector<std::uint8_t>> PlanBuilder::finish() {
   plan.actions = add_array(actions);
   plan.threads = add_array(threads);
   plan.signals = add_array(signals);
+  plan.working_set_count = static_cast<std::uint32_t>(working_set.size());
+  plan.working_set = add_array(working_set).offset;
   align(wire::kPageBytes);
   plan.bytes = bytes_.size();
   if (bytes_.size() > wire::kPlanMaxBytes) {

@@ -60,6 +60,7 @@ class PlanBuilder {
   std::vector<wire::SigactionEntry> actions;
   std::vector<wire::ThreadEntry> threads;
   std::vector<wire::QueuedSignal> signals;
+  std::vector<wire::WorkingSetRange> working_set;
 
  private:
   void align(std::size_t alignment);

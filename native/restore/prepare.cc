@@ -9,6 +9,7 @@
 
 #include "os/file.h"
 #include "restore/builders.h"
+#include "restore/working_set.h"
 
 namespace stasis::restore {
 
@@ -46,6 +47,7 @@ Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& 
   PlanBuilder plan;
   STASIS_TRY(check_compatibility(image, inputs));
   STASIS_TRY(plan_memory(image, inputs, plan, prepared));
+  plan_working_set(inputs.working_set, plan);
   STASIS_TRY(plan_files(image, plan));
   STASIS_TRY(plan_pipes(image, plan));
   STASIS_TRY(plan_sockets(image, plan));

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "image/image.h"
 #include "os/unique_fd.h"
+#include "wire/plan.h"
 
 namespace stasis::restore {
 
@@ -27,8 +28,9 @@ struct PageFileLocation {
 };
 
 struct RestoreInputs {
-  std::vector<PageFileLocation> page_files;  // as Image::page_files
-  std::string runtime_path;                  // absolute; the file that will be executed, of the image's build id
+  std::vector<PageFileLocation> page_files;        // as Image::page_files
+  std::vector<wire::WorkingSetRange> working_set;  // as read_working_set gives it
+  std::string runtime_path;                        // absolute; the file that will be executed, of the image's build id
 };
 
 struct PreparedRestore {

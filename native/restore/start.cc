@@ -7,6 +7,7 @@
 
 #include "image/files.h"
 #include "restore/prepare.h"
+#include "restore/working_set.h"
 
 namespace stasis::restore {
 
@@ -22,6 +23,7 @@ std::uint64_t microseconds_since(Clock::time_point origin) {
 struct Laid {
   UniqueFd plan;
   std::string runtime;  // to be executed
+  std::uint64_t records_checksum = 0;
   std::uint64_t opened_us = 0;
 };
 
@@ -33,12 +35,14 @@ std::string absolute(const std::string& path) {
   return result;
 }
 
-launch::KeeperOptions keeper_options(const StartOptions& options, const std::string& runtime) {
+launch::KeeperOptions keeper_options(const StartOptions& options, const std::string& runtime,
+                                     std::uint64_t records_checksum) {
   launch::KeeperOptions keeper;
   keeper.keeper = options.keeper;
   keeper.runtime = runtime;
   keeper.directory = options.directory;
   keeper.timeout = options.timeout;
+  keeper.working_set = working_set_arguments(options.stamp_directory, options.image, records_checksum);
   return keeper;
 }
 
@@ -48,9 +52,13 @@ Result<Laid> lay_down(const StartOptions& options, Clock::time_point origin) {
   image::OpenedImage opened = STASIS_TRY(image::open_image(absolute(options.image), open_options));
   Laid laid;
   laid.opened_us = microseconds_since(origin);
+  laid.records_checksum = opened.image.header.records_checksum;
   RestoreInputs inputs;
   for (const image::OpenedPageFile& file : opened.page_files) {
     inputs.page_files.push_back({file.path, file.status.device, file.status.inode});
+  }
+  if (!options.stamp_directory.empty() && opened.page_files.size() == 1) {
+    inputs.working_set = read_working_set(options.stamp_directory, opened.page_files[0].status, laid.records_checksum);
   }
   inputs.runtime_path =
       STASIS_TRY(install_runtime(opened.runtime.get(), opened.image.runtime.build_id, options.runtime_directory));
@@ -67,7 +75,8 @@ Result<std::optional<launch::PlannedKeeper>> begin_early(const StartOptions& opt
   auto header = image::read_header(options.image);
   if (header.ok()) runtime = installed_runtime(header.value().runtime_build_id, options.runtime_directory);
   if (runtime.empty()) return std::optional<launch::PlannedKeeper>();
-  return std::optional(STASIS_TRY(launch::PlannedKeeper::begin(keeper_options(options, runtime), stdio)));
+  const auto keeper = keeper_options(options, runtime, header.value().records_checksum);
+  return std::optional(STASIS_TRY(launch::PlannedKeeper::begin(keeper, stdio)));
 }
 
 }  // namespace
@@ -88,7 +97,8 @@ Result<Started> Starting::finish(const std::function<Status()>& permission) {
         .with_path(options_.image);
   }
   if (!keeper_) {
-    keeper_.emplace(STASIS_TRY(launch::PlannedKeeper::begin(keeper_options(options_, laid.runtime), stdio_)));
+    const auto keeper = keeper_options(options_, laid.runtime, laid.records_checksum);
+    keeper_.emplace(STASIS_TRY(launch::PlannedKeeper::begin(keeper, stdio_)));
   }
   Started started;
   started.opened_us = laid.opened_us;
@@ -110,7 +120,8 @@ Result<Started> Starting::finish(const std::function<Status()>& permission) {
 Error become_keeper(const StartOptions& options) {
   auto laid = lay_down(options, Clock::now());
   if (!laid.ok()) return std::move(laid).error();
-  return launch::become_keeper_of_plan(keeper_options(options, laid.value().runtime), laid.value().plan.get());
+  const auto keeper = keeper_options(options, laid.value().runtime, laid.value().records_checksum);
+  return launch::become_keeper_of_plan(keeper, laid.value().plan.get());
 }
 
 }  // namespace stasis::restore

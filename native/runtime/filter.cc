@@ -426,10 +426,13 @@ i64 install_filter(u32 parts, i32 parked_fd) {
   sock_fprog program = writer.program();
   i64 result = raw_syscall(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (result < 0) return result;
+  // TSYNC: in a restore there may be a second thread (restore_working_set.cc). It gets the filter and no_new_privs, too.
   // SPEC_ALLOW (4.17): the filter is no sandbox, so kernels before 5.16 need not slow the program down with speculation
   // barriers.
-  result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
-  if (result == -EINVAL) result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+  const u32 flags = (parts & kPartRestored) != 0 ? SECCOMP_FILTER_FLAG_TSYNC : 0;
+  result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
+  if (result == -EINVAL) result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  if (result > 0) return -ESRCH;  // the id of a thread with a filter of its own
   if (result == 0) g_private.parts = parts;
   return result;
 }

@@ -5,7 +5,7 @@
 //    2  map the plan, for which this may have to wait
 //    3  move stdio and the done pipe out of the way, close all other fds
 //    4  open the files to map
-//    5  map the image; PR_SET_MM_MAP
+//    5  map the image; thread 1 begins with the working set; PR_SET_MM_MAP
 //    6  actions; image ranges; SIGSYS handler; filter (its own calls pass by their instruction pointer)
 //    7  clocks; working directory and umask; fds parked, then placed; epolls filled
 //    8  threads, each up to the gate; the main thread likewise
@@ -120,6 +120,7 @@ void close_report() {
 void restore_memory() {
   open_mapped_files();
   map_memory();
+  start_working_set();
   set_memory_layout();
   mark_phase(&wire::Report::mapped_ns);
 }
@@ -151,7 +152,8 @@ void restore_interposition() {
   create_fds();
   place_fds();
   mark_phase(&wire::Report::fds_ns);
-  create_threads();
+  create_threads(1, plan().threads.count);
+  end_working_set();
   prepare_main_thread();
   mark_phase(&wire::Report::threads_ns);
   arm_itimers();

@@ -33,6 +33,12 @@ void open_mapped_files();
 void map_memory();
 void keep_image_semantics();  // set_image_ranges and what a checkpoint must know of the page files
 
+// restore_working_set.cc. start_working_set may create thread 1, which calls populate_working_set when it is prepared.
+// After end_working_set nothing is populated any more.
+void start_working_set();
+void populate_working_set();
+void end_working_set();
+
 // restore_process.cc: memory layout, actions, clocks; interval timers are the last thing to be armed.
 void set_memory_layout();
 void set_actions();
@@ -61,7 +67,7 @@ void set_status_flags(i64 fd, u32 wanted, u32 now, wire::Step step, const wire::
 void fill(i64 fd, u64 data, u64 bytes, wire::Step step, const wire::FdEntry& entry);
 
 // restore_threads.cc. Threads prepare themselves and wait at a gate.
-void create_threads();
+void create_threads(u64 begin, u64 end);  // by index; those that exist already are left out
 // The calling thread becomes the main thread of the image, all but its registers; returns once no other thread can fail
 // any more.
 void prepare_main_thread();

@@ -24,8 +24,9 @@ namespace {
 using wire::Step;
 using wire::ThreadEntry;
 
-u32 g_gate;   // futex: 1 once it is open
-u32 g_ready;  // futex: threads at the gate, without the main thread
+u32 g_gate;     // futex: 1 once it is open
+u64 g_created;  // index of the first thread that is still to be created
+u32 g_ready;    // futex: threads at the gate, without the main thread
 
 const ThreadEntry& thread(u64 index) { return plan_entries<ThreadEntry>(plan().threads)[index]; }
 
@@ -127,6 +128,8 @@ bool others_may_fail() {
 }  // namespace
 
 extern "C" [[noreturn]] __attribute__((used)) void stasis_thread_main(u64 index) {
+  // Before its signals are queued, which have to find the actions set.
+  if (index == 1) populate_working_set();
   prepare(index);
   if (__atomic_add_fetch(&g_ready, 1, __ATOMIC_RELEASE) == plan().threads.count - 1) {
     raw_syscall(__NR_futex, &g_ready, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
@@ -135,10 +138,10 @@ extern "C" [[noreturn]] __attribute__((used)) void stasis_thread_main(u64 index)
   stasis_return_to_frame(thread(index).frame);
 }
 
-void create_threads() {
+void create_threads(u64 begin, u64 end) {
   constexpr u64 kFlags =
       CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
-  for (u64 i = 1; i < plan().threads.count; i++) {
+  for (u64 i = begin > g_created ? begin : g_created; i < end; g_created = ++i) {
     const ThreadEntry& entry = thread(i);
     // The C library's copy of the id gets the new one before anyone runs.
     const u64 flags = kFlags | (entry.clear_child_tid != 0 ? CLONE_CHILD_CLEARTID : 0) |

@@ -63,6 +63,13 @@ struct ImageRange {
   u32 reserved;
 };
 
+// Pages that the program is expected to write soon: a hint, which may be ignored. Sorted, not overlapping, each inside
+// image mappings that are private and writable.
+struct WorkingSetRange {
+  u64 address;
+  u64 pages;
+};
+
 enum class FdKind : u32 {
   OpenFile = 1,  // path, flags, file_offset
   Stdio,         // the new application's own stdio number `value`
@@ -157,7 +164,7 @@ struct MemoryLayout {
 struct Plan {
   u64 magic;
   u32 version;
-  u32 reserved;
+  u32 working_set_count;  // 0 from hosts that do not know `working_set`, whose plans end before it
   u64 bytes;
   u64 runtime_path;  // offset
   u64 exe_path;      // offset: what /proc/self/exe names
@@ -171,6 +178,7 @@ struct Plan {
   u64 auxv, auxv_bytes;
   i64 monotonic_ns, boottime_ns;  // the program's clocks at the checkpoint
   i64 itimers[3][4];              // interval s, us, value s, us; which = ITIMER_REAL, _VIRTUAL, _PROF
+  u64 working_set;                // offset of WorkingSetRange[working_set_count]
 };
 
 }  // namespace stasis::wire

@@ -68,6 +68,7 @@ struct Report {
   // nanoseconds of CLOCK_MONOTONIC at the end of each phase of a restore, for `restore --json` and the benchmark
   u64 started_ns, mapped_ns, fds_ns, threads_ns, resumed_ns;
   u64 map_calls;
+  u64 populated_pages;  // of the working set; 0 from runtimes that do not know it
 };
 
 static_assert(sizeof(Report) <= 4096);

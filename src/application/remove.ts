@@ -16,7 +16,7 @@ import { findRecord } from './find.js';
 
 export async function removeByReference(home: Home, reference: string, options: RemoveOptions): Promise<void> {
   if (parseReference(reference) !== undefined) {
-    await new Snapshot(findSnapshot(home, reference)).remove();
+    await new Snapshot(home, findSnapshot(home, reference)).remove();
     return;
   }
   if (isName(reference) && holderOfName(home, reference) === null) {

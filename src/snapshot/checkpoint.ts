@@ -75,7 +75,7 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
     }
     if (outcome.leftRunning) await noteCheckpoint(home, record.id, destination);
     else await confirmStopped(home, record, destination);
-    return new Snapshot(locationOf(home, destination), statisticsOf(outcome));
+    return new Snapshot(home, locationOf(home, destination), statisticsOf(outcome));
   } catch (error) {
     throw fromSystemError(error, what);
   } finally {

@@ -1,10 +1,11 @@
 // A snapshot: the saved state of an application at one instant, a directory that holds an image (docs/image-format.md). Objects hold
 // nothing open.
 
-import { readdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, rmdirSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError } from '../errors.js';
 import { callNative } from '../native-call.js';
+import type { Home } from '../store/home.js';
 import { imageFileName, type SnapshotLocation } from '../store/snapshots.js';
 
 /** What a checkpoint cost and what it wrote. */
@@ -19,6 +20,7 @@ export interface CheckpointStatistics {
 }
 
 export class Snapshot {
+  readonly #home: Home;
   /** Absolute path of its directory. */
   readonly path: string;
   /** `NAME@N` when it lies in the state directory, else null. */
@@ -30,7 +32,8 @@ export class Snapshot {
   readonly statistics: CheckpointStatistics | null;
 
   /** Not for callers: `Stasis` and `Application` make snapshots. */
-  constructor(location: SnapshotLocation, statistics: CheckpointStatistics | null = null) {
+  constructor(home: Home, location: SnapshotLocation, statistics: CheckpointStatistics | null = null) {
+    this.#home = home;
     this.path = location.path;
     this.reference = location.reference;
     this.name = location.name;
@@ -80,7 +83,10 @@ export class Snapshot {
     try {
       // Without its image file the directory is no snapshot any more, whatever happens next.
       unlinkSync(join(this.path, imageFileName));
-      for (const entry of readdirSync(this.path)) unlinkSync(join(this.path, entry));
+      for (const entry of readdirSync(this.path)) {
+        if (entry.endsWith('.raw')) forget(this.#home, join(this.path, entry));
+        unlinkSync(join(this.path, entry));
+      }
       rmdirSync(this.path);
     } catch (error) {
       throw fromSystemError(error, 'removing the snapshot');
@@ -95,4 +101,12 @@ export class Snapshot {
   #inspect(format: 'json' | 'text' | 'header'): Promise<string> {
     return callNative((addon) => addon.inspect(this.path, { format }));
   }
+}
+
+/** Removes what the state directory knows of a page file: its stamp and its working set. */
+function forget(home: Home, pageFile: string): void {
+  const { dev, ino } = lstatSync(pageFile, { bigint: true });
+  const stamp = join(home.verified, `${dev}-${ino}`);
+  rmSync(stamp, { force: true });
+  rmSync(`${stamp}.written`, { force: true });
 }

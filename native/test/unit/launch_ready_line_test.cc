@@ -21,12 +21,13 @@ TEST(ready_line_of_a_launch) {
 }
 
 TEST(ready_line_of_a_restore) {
-  auto launched = parse_ready_line("ok keeper=17 pid=18 start=1 us=10,20,30,40,50 calls=7");
+  auto launched = parse_ready_line("ok keeper=17 pid=18 start=1 us=10,20,30,40,50 calls=7 populated=9");
   if (!CHECK(launched.ok())) return;
   CHECK_EQUAL(launched.value().started_us, 10u);
   CHECK_EQUAL(launched.value().threads_us, 40u);
   CHECK_EQUAL(launched.value().resumed_us, 50u);
   CHECK_EQUAL(launched.value().map_calls, 7u);
+  CHECK_EQUAL(launched.value().populated_pages, 9u);
 }
 
 TEST(ready_line_of_a_keepers_failure) {
