@@ -106,6 +106,7 @@
     ],
     "stasis_runtime_sources": [
       "native/arch/x86_64/blocking.S",
+      "native/arch/x86_64/clone.S",
       "native/arch/x86_64/parasite.S",
       "native/arch/x86_64/restore.S",
       "native/arch/x86_64/thunks.S",
@@ -116,7 +117,9 @@
       "native/runtime/filter.cc",
       "native/runtime/fork.cc",
       "native/runtime/ids.cc",
+      "native/runtime/ids_clone.cc",
       "native/runtime/ids_dispatch.cc",
+      "native/runtime/ids_park.cc",
       "native/runtime/ids_table.cc",
       "native/runtime/image_table.cc",
       "native/runtime/launch.cc",

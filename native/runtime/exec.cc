@@ -15,6 +15,7 @@
 #include "runtime/exe_link.h"
 #include "runtime/filter.h"
 #include "runtime/ids.h"
+#include "runtime/ids_park.h"
 #include "runtime/program_file.h"
 #include "runtime/program_memory.h"
 #include "runtime/state.h"
@@ -199,8 +200,11 @@ i64 prepare_exec(ExecRequest* request) {
     vector.entries[vector.last] = 0;
     request->vector = reinterpret_cast<u64>(vector.entries + vector.first);
     request->file = scratch->program;
+    withhold_ids();
     return 0;
   }
+  result = prepare_parked_ids();
+  if (result < 0) return result;
   Marker marker = request->marker;
   // The script's own name was pushed first and lies just before the arguments that followed argv[0].
   marker.name_index =

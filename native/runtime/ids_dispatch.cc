@@ -8,6 +8,10 @@ namespace stasis::runtime {
 
 i64 dispatch_ids(Trap& trap) {
   switch (trap.number) {
+    case __NR_fork:
+    case __NR_vfork:
+    case __NR_clone:
+      return trapped_clone(trap);
     default:
       return dispatch_base(trap);
   }

@@ -7,6 +7,7 @@
 
 #include <asm/signal.h>
 
+#include "runtime/ids_clone.h"
 #include "runtime/program_memory.h"
 #include "runtime/scratch.h"
 #include "runtime/state.h"
@@ -176,6 +177,7 @@ extern "C" u64 stasis_prepare_handler(u32 signal, arch::KernelUcontext* context,
   wire::KernelSigaction& action = g_state.actions[signal - 1];
   u64 flags = action.flags;
   if ((flags & kResetHand) != 0 && owns_memory()) action.handler = kHandlerDefault;  // the kernel has done so
+  leave_birth(context);
   u64 at = context->context.rip;
   if (at < reinterpret_cast<u64>(stasis_blocking_begin) || at >= reinterpret_cast<u64>(stasis_blocking_end)) {
     return frame_address;

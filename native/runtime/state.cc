@@ -1,6 +1,7 @@
 // The runtime's data and the descriptor that leads a tracer to it (see state.h, wire/descriptor.h).
 #include "runtime/state.h"
 
+#include "runtime/ids_clone.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 
@@ -56,6 +57,7 @@ void fill_descriptor() {
 void start_process() {
   memset(&g_process, 0, sizeof g_process);
   g_process.owner_pid = static_cast<u32>(raw_syscall(__NR_getpid));
+  forget_births();
 }
 
 bool owns_memory() { return static_cast<u32>(raw_syscall(__NR_getpid)) == g_process.owner_pid; }
