@@ -23,18 +23,18 @@ namespace {
 
 enum class Test : u8 {
   Always,
-  Refuse,     // answer ENOSYS
-  Nonzero,    // the 64-bit argument is not zero
-  Nonzero32,  // the low half of the argument is not zero
-  Negative,   // the low half of the argument is negative
-  BitSet,     // argument & value
-  BitClear,   // !(argument & value)
-  MaskSet,    // rt_sigprocmask with a set that could block
-  FutexTime,  // futex operation with an absolute time of the monotonic clock
-  FutexIds,   // futex operation on a word that holds a thread's id
-  OneOf,      // argument is one of `values`
-  FarHint,    // mmap of a small reservation at a place that is asked for, not demanded
-  ParkedFd,   // the low half of the argument is the parked descriptor
+  Refuse,          // answer ENOSYS
+  Nonzero,         // the 64-bit argument is not zero
+  Nonzero32,       // the low half of the argument is not zero
+  Negative,        // the low half of the argument is negative
+  BitSet,          // argument & value
+  BitClear,        // !(argument & value)
+  MaskSet,         // rt_sigprocmask with a set that could block
+  FutexTime,       // futex operation with an absolute time of the monotonic clock
+  FutexIds,        // futex operation on a word that holds a thread's id
+  OneOf,           // argument is one of `values`
+  FarHint,         // mmap of a small reservation at a place that is asked for, not demanded
+  ParkedFd,        // the low half of the argument is the parked descriptor
   CoversParkedFd,  // close_range: arguments 0 and 1 are the ends of a range with the parked descriptor
 };
 
@@ -81,11 +81,15 @@ constexpr Entry kEntries[] = {
     {.number = __NR_shmget, .part = kPartIds, .test = Test::Always, .last = __NR_shmctl},
     {__NR_dup2, kPartIds, Test::ParkedFd, 1},
     {__NR_getpid, kPartIds, Test::Always},
-    {.number = __NR_connect, .part = kPartNet, .test = Test::Always, .last = __NR_recvfrom},
+    // Addresses of an environment, where a call gives or asks for one.
+    {__NR_connect, kPartNet, Test::Always},
+    {__NR_accept, kPartNet, Test::Nonzero, 1},
+    {__NR_sendto, kPartNet, Test::Nonzero, 4},
+    {__NR_recvfrom, kPartNet, Test::Nonzero, 4},
     {.number = __NR_sendmsg, .part = kPartIds, .test = Test::Always, .last = __NR_recvmsg},
-    {__NR_bind, kPartNet, Test::Always},
-    {.number = __NR_getsockname, .part = kPartNet, .test = Test::Always, .last = __NR_getpeername},
+    {.number = __NR_bind, .part = kPartNet, .test = Test::Always, .last = __NR_getpeername},  // listen, getsockname
     {__NR_getsockopt, kPartIds, Test::OneOf, 2, 0, {17 /* SO_PEERCRED */, -1}},
+    {__NR_getsockopt, kPartNet, Test::OneOf, 2, 0, {26 /* IPV6_V6ONLY */, -1}},
     // The child of a fork starts with marks of its own (state.h). Threads and vfork pass.
     {__NR_clone, kPartBase, Test::BitClear, 0, CLONE_VM},
     {__NR_clone, kPartIds, Test::Always},
@@ -152,7 +156,7 @@ constexpr Entry kEntries[] = {
     {__NR_epoll_pwait, kPartBase, Test::Nonzero, 4},
     {__NR_signalfd, kPartIds, Test::Always},
     {__NR_timerfd_settime, kPartRestored, Test::BitSet, 1, 1},
-    {__NR_accept4, kPartNet, Test::Always},
+    {__NR_accept4, kPartNet, Test::Nonzero, 1},
     {__NR_signalfd4, kPartIds, Test::Always},
     {__NR_dup3, kPartIds, Test::ParkedFd, 1},
     {.number = __NR_rt_tgsigqueueinfo, .part = kPartIds, .test = Test::Always, .last = __NR_recvmmsg},

@@ -4,8 +4,9 @@
 //
 //     +0x0000000  header, one page
 //     +0x0001000  overrides: a process group or session whose leader is not in the restored image
-//     +0x0010000  objects: ids of ipc, timers, ports
+//     +0x0010000  objects: ids of ipc, timers
 //     +0x0210000  index of the objects by system value
+//     +0x0300000  ports: for each TCP port, then each UDP port, a word of what is bound to it (runtime/net_address.h)
 //     +0x1000000  forward: for each virtual pid a word
 //     +0x3000000  reverse: for each system pid its virtual one
 //
@@ -29,6 +30,7 @@ inline constexpr u32 kIdTableVersion = 1;
 inline constexpr u32 kPidLimit = 1 << 22;
 inline constexpr u32 kFirstAllocatedPid = 300;  // the kernel's RESERVED_PIDS: below are processes of the boot
 inline constexpr u64 kIdOverridesOffset = 0x1000, kIdObjectsOffset = 0x10000, kIdObjectIndexOffset = 0x210000;
+inline constexpr u64 kIdPortsOffset = 0x300000;
 inline constexpr u64 kIdForwardOffset = 0x1000000, kIdReverseOffset = 0x3000000;
 inline constexpr u32 kIdOverrides = 64, kIdObjects = 65536, kIdIndexSlots = 131072;
 
@@ -101,21 +103,21 @@ struct IdTableHeader {
   u32 version;
   u32 header_bytes;
   u64 table_bytes;
-  u32 checksum;  // 32-bit FNV-1a of the bytes from `shift` to `application`, which never change
-  u32 shift;     // --shift-ids
-  u32 parts;     // filter parts of the application (wire/parts.h)
+  u32 checksum;     // 32-bit FNV-1a of the bytes from `shift` to `application`, which never change
+  u32 shift;        // --shift-ids
+  u32 parts;        // filter parts of the application (wire/parts.h)
   u32 environment;  // network number, 0: none
   u32 own_address;  // host part inside it
   u32 reserved;
   char application[64];  // its id, NUL-terminated
   // From here on it changes.
-  u64 device, inode;        // of the memfd (fstat), which tells it from another file that took the parked number
-  u32 parked_fd;            // the number at which every process of the application holds the memfd
+  u64 device, inode;          // of the memfd (fstat), which tells it from another file that took the parked number
+  u32 parked_fd;              // the number at which every process of the application holds the memfd
   u32 keeper_pid, keeper_fd;  // where the memfd can be opened again, 0: nowhere
-  u32 next_virtual;         // where the search for a free virtual pid starts; any value is right
+  u32 next_virtual;           // where the search for a free virtual pid starts; any value is right
   u32 override_count;
-  u32 object_high;          // upper bound of the objects ever used
-  u32 next_object[16];      // by kind
+  u32 object_high;      // upper bound of the objects ever used
+  u32 next_object[16];  // by kind
 };
 static_assert(sizeof(IdTableHeader) <= kPageBytes);
 
@@ -127,6 +129,7 @@ struct IdTableView {
   IdOverride* overrides() const { return reinterpret_cast<IdOverride*>(base + kIdOverridesOffset); }
   IdObject* objects() const { return reinterpret_cast<IdObject*>(base + kIdObjectsOffset); }
   u32* index() const { return reinterpret_cast<u32*>(base + kIdObjectIndexOffset); }
+  u32* ports() const { return reinterpret_cast<u32*>(base + kIdPortsOffset); }
   u64* forward() const { return reinterpret_cast<u64*>(base + kIdForwardOffset); }
   u32* reverse() const { return reinterpret_cast<u32*>(base + kIdReverseOffset); }
 };
