@@ -118,9 +118,13 @@
       "native/runtime/fork.cc",
       "native/runtime/ids.cc",
       "native/runtime/ids_clone.cc",
+      "native/runtime/ids_complete.cc",
       "native/runtime/ids_dispatch.cc",
       "native/runtime/ids_park.cc",
+      "native/runtime/ids_process.cc",
+      "native/runtime/ids_signal.cc",
       "native/runtime/ids_table.cc",
+      "native/runtime/ids_wait.cc",
       "native/runtime/image_table.cc",
       "native/runtime/launch.cc",
       "native/runtime/loader.cc",
@@ -158,8 +162,8 @@
       "native/runtime/state.cc",
       "native/runtime/text.cc",
       "native/runtime/timed_calls.cc",
-      "native/runtime/vdso_page.S",
-      "native/runtime/vdso.cc"
+      "native/runtime/vdso.cc",
+      "native/runtime/vdso_page.S"
     ],
     "stasis_unit_test_sources": [
       "native/keeper/control.cc",

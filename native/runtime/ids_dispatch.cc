@@ -26,6 +26,51 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_getsockopt:
       if (is_six_only_query(trap)) return dispatch_net(trap);
       return dispatch_base(trap);
+    case __NR_getpid:
+    case __NR_gettid:
+    case __NR_getppid:
+    case __NR_getpgrp:
+    case __NR_getpgid:
+    case __NR_getsid:
+    case __NR_setpgid:
+    case __NR_setsid:
+    case __NR_set_tid_address:
+    case __NR_getpriority:
+    case __NR_setpriority:
+    case __NR_ioprio_get:
+    case __NR_ioprio_set:
+    case __NR_sched_getparam:
+    case __NR_sched_setparam:
+    case __NR_sched_getscheduler:
+    case __NR_sched_setscheduler:
+    case __NR_sched_getaffinity:
+    case __NR_sched_setaffinity:
+    case __NR_sched_getattr:
+    case __NR_sched_setattr:
+    case __NR_sched_rr_get_interval:
+    case __NR_prlimit64:
+    case __NR_migrate_pages:
+    case __NR_move_pages:
+    case __NR_get_robust_list:
+    case __NR_process_vm_readv:
+    case __NR_process_vm_writev:
+    case __NR_kcmp:
+    case __NR_pidfd_open:
+    case __NR_perf_event_open:
+    case __NR_prctl:
+      return trapped_identity(trap);
+    case __NR_kill:
+    case __NR_tkill:
+    case __NR_tgkill:
+    case __NR_rt_sigqueueinfo:
+    case __NR_rt_tgsigqueueinfo:
+    case __NR_pidfd_send_signal:
+      return trapped_kill(trap);
+    case __NR_rt_sigtimedwait:
+      return trapped_sigtimedwait(trap);
+    case __NR_wait4:
+    case __NR_waitid:
+      return trapped_wait(trap);
     default:
       return dispatch_base(trap);
   }

@@ -2,12 +2,14 @@
 //
 // Each distinct handler has one thunk for the life of the process; the kernel holds the thunk with the program's own
 // flags, mask and restorer. So the kernel stays the authority on actions, which keeps SA_RESETHAND, exec and vfork
-// children right, and g_state.actions follows for the checkpoint.
+// children right, and g_state.actions follows for the checkpoint. A handler has another thunk when it is set with
+// SA_SIGINFO: only then does the kernel fill in the frame's siginfo, whose ids are to be translated.
 #include "runtime/signals.h"
 
 #include <asm/signal.h>
 
 #include "runtime/ids_clone.h"
+#include "runtime/ids.h"
 #include "runtime/program_memory.h"
 #include "runtime/scratch.h"
 #include "runtime/state.h"
@@ -19,7 +21,7 @@ namespace stasis::runtime {
 
 namespace {
 
-constexpr u32 kThunkCount = 1024;
+constexpr u32 kThunkCount = 4096;
 constexpr u32 kThunkBytes = 16;
 constexpr u64 kHandlerDefault = 0;
 constexpr u64 kHandlerIgnore = 1;
@@ -38,10 +40,10 @@ u64 stasis_handler_mask = kHandlerMask;  // read by blocking.S
 
 namespace {
 
-// The thunk of `handler`. If all are taken, the handler itself: it then runs above a runtime frame when it interrupts a
-// blocking call.
-u64 thunk_of(u64 handler) {
-  for (u32 i = 0; i < kThunkCount; i++) {
+// The thunk of `handler`, with an odd number if it gets a siginfo. If all are taken, the handler itself: it then runs
+// above a runtime frame when it interrupts a blocking call, and sees the system's ids in its siginfo.
+u64 thunk_of(u64 handler, u64 flags) {
+  for (u32 i = (flags & SA_SIGINFO) != 0 ? 1 : 0; i < kThunkCount; i += 2) {
     u64 present = __atomic_load_n(&stasis_thunk_handlers[i], __ATOMIC_ACQUIRE);
     if (present == 0 && __atomic_compare_exchange_n(&stasis_thunk_handlers[i], &present, handler, false,
                                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
@@ -77,7 +79,7 @@ i64 change_action(u32 signal, const wire::KernelSigaction* action, wire::KernelS
   if (action != nullptr) {
     registered = *action;
     registered.mask &= ~kSignalSysBit;
-    if (registered.handler > kHandlerIgnore) registered.handler = thunk_of(registered.handler);
+    if (registered.handler > kHandlerIgnore) registered.handler = thunk_of(registered.handler, registered.flags);
   }
   i64 result = raw_syscall(__NR_rt_sigaction, signal, action != nullptr ? &registered : nullptr, &before, 8);
   if (result < 0) return result;
@@ -160,6 +162,7 @@ void roll_back(arch::KernelUcontext* interrupted, const arch::KernelUcontext* pr
   bool issued = at > reinterpret_cast<u64>(stasis_blocking_site);
   u64 result = at == reinterpret_cast<u64>(stasis_blocking_after) ? interrupted->context.rax : interrupted->context.r12;
   u64 number = program->context.rax;
+  if (issued) result = static_cast<u64>(complete_call(*program, static_cast<i64>(result)));
   interrupted->context = program->context;  // floating point state too: the kernel reset the registers at the SIGSYS
   interrupted->stack = program->stack;      // SS_AUTODISARM turned it off at the SIGSYS
   if (issued) {
@@ -172,8 +175,10 @@ void roll_back(arch::KernelUcontext* interrupted, const arch::KernelUcontext* pr
 
 }  // namespace
 
-// Called on the way into a program's handler, on the handler's stack. Returns the frame to enter it with.
-extern "C" u64 stasis_prepare_handler(u32 signal, arch::KernelUcontext* context, u64 frame_address) {
+// Called on the way into a program's handler, on the handler's stack. `has_info`: the kernel has filled in the frame's
+// siginfo. Returns the frame to enter it with.
+extern "C" u64 stasis_prepare_handler(u32 signal, arch::KernelUcontext* context, u64 frame_address, u32 has_info) {
+  if (has_info != 0 && ids_on()) translate_info(reinterpret_cast<SignalFrame*>(frame_address)->info);
   wire::KernelSigaction& action = g_state.actions[signal - 1];
   u64 flags = action.flags;
   if ((flags & kResetHand) != 0 && owns_memory()) action.handler = kHandlerDefault;  // the kernel has done so

@@ -13,7 +13,7 @@ extern "C" {
 extern const char stasis_sigsys[], stasis_restorer[];
 extern const char stasis_parasite_entry[];
 stasis::u64 stasis_prepare_handler(stasis::u32 signal, stasis::arch::KernelUcontext* context,
-                                   stasis::u64 frame_address);
+                                   stasis::u64 frame_address, stasis::u32 has_info);
 }
 
 namespace stasis::runtime {
@@ -50,7 +50,7 @@ u64 foreign_signal(arch::KernelUcontext* context, u64* frame) {
     raw_syscall(__NR_tgkill, raw_syscall(__NR_getpid), raw_syscall(__NR_gettid), kSignalSys);
     return 0;
   }
-  *frame = stasis_prepare_handler(kSignalSys, context, *frame);
+  *frame = stasis_prepare_handler(kSignalSys, context, *frame, 1);
   reinterpret_cast<SigsysFrame*>(*frame)->restorer = action.restorer;
   u64 mask = (context->signal_mask | action.mask) & ~kSignalSysBit;
   raw_syscall(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, 8);

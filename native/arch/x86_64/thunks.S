@@ -2,11 +2,12 @@
 //
 // Thunk number i stands for the handler stasis_thunk_handlers[i] (runtime/signals.cc). It enters the handler exactly as the kernel
 // would have: rdi = signal, rsi = siginfo, rdx = ucontext, rax = 0, the program's restorer on top of the stack. Before that,
-// stasis_prepare_handler moves a context that was interrupted in the blocking window back to the program, and may move the whole
-// frame to another stack; it returns the frame to use.
+// stasis_prepare_handler translates ids in the siginfo, moves a context that was interrupted in the blocking window back to the
+// program, and may move the whole frame to another stack; it returns the frame to use. Odd numbers stand for handlers that get a
+// siginfo.
     .set FRAME_UCONTEXT, 8          // struct rt_sigframe: restorer, ucontext, siginfo
     .set FRAME_SIGINFO, 312
-    .set THUNKS, 1024               // kThunkCount in runtime/signals.cc
+    .set THUNKS, 4096               // kThunkCount in runtime/signals.cc
 
     .text
     .balign 16
@@ -28,7 +29,9 @@ enter_handler:
     sub $8, %rsp                    // the kernel enters with rsp + 8 aligned to 16
     mov %rdx, %rsi
     lea 24(%rsp), %rdx
-    call stasis_prepare_handler     // (signal, ucontext, frame)
+    mov %eax, %ecx
+    and $1, %ecx
+    call stasis_prepare_handler     // (signal, ucontext, frame, has_info)
     add $8, %rsp
     pop %rcx
     pop %rdi

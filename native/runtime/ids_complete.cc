@@ -1,0 +1,22 @@
+// From a call number to its second half (ids_complete.h). A call that has none keeps the kernel's result.
+#include "runtime/ids_complete.h"
+
+#include "runtime/ids.h"
+#include "runtime/syscall.h"
+
+namespace stasis::runtime {
+
+i64 complete_call(const arch::KernelUcontext& program, i64 result) {
+  if (!ids_on()) return result;
+  switch (program.context.rax) {  // the number: the kernel puts it back before it delivers the trap's SIGSYS
+    case __NR_wait4:
+    case __NR_waitid:
+      return complete_wait(program, result);
+    case __NR_rt_sigtimedwait:
+      return complete_sigtimedwait(program, result);
+    default:
+      return result;
+  }
+}
+
+}  // namespace stasis::runtime
