@@ -294,7 +294,8 @@ void forget_births() {
 
 void leave_birth(arch::KernelUcontext* interrupted) {
   arch::KernelSigcontext& context = interrupted->context;
-  const u64 window = reinterpret_cast<u64>(stasis_birth_window), released = reinterpret_cast<u64>(stasis_birth_released);
+  const u64 window = reinterpret_cast<u64>(stasis_birth_window),
+            released = reinterpret_cast<u64>(stasis_birth_released);
   if (context.rip < window || context.rip > released) return;
   if (context.rip == released) {
     context.rip = context.rcx;

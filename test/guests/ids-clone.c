@@ -30,11 +30,13 @@ struct seen {
   uint64_t alternate_flags;
   uint64_t red_zone;  // by the creator
 };
+_Static_assert(__builtin_offsetof(struct seen, red_zone) == 152, "as in the assembly");
 static struct seen seen;
 static volatile int parent_word, child_word, done;
 
 // long checked_clone(flags, stack, parent_tid, child_tid, struct seen*): the child notes its registers and calls child_body().
-long checked_clone(unsigned long flags, void* stack, volatile int* parent_tid, volatile int* child_tid, struct seen* seen);
+long checked_clone(unsigned long flags, void* stack, volatile int* parent_tid, volatile int* child_tid,
+                   struct seen* seen);
 __asm__(
     ".text\nchecked_clone:\n"
     "  push %rbx\n  push %rbp\n  push %r12\n  push %r13\n  push %r14\n  push %r15\n"
@@ -45,7 +47,7 @@ __asm__(
     "  mov %r8, -8(%rsp)\n  mov %r8, -128(%rsp)\n"
     "  mov $56, %eax\n  syscall\n"
     "  test %rax, %rax\n  jz 1f\n"
-    "  mov -8(%rsp), %rcx\n  and -128(%rsp), %rcx\n  mov %rcx, 144(%r9)\n"
+    "  mov -8(%rsp), %rcx\n  and -128(%rsp), %rcx\n  mov %rcx, 152(%r9)\n"
     "  pop %r15\n  pop %r14\n  pop %r13\n  pop %r12\n  pop %rbp\n  pop %rbx\n  ret\n"
     "1:mov %rbx, 0(%r9)\n  mov %rbp, 8(%r9)\n  mov %r12, 16(%r9)\n  mov %r13, 24(%r9)\n  mov %r14, 32(%r9)\n"
     "  mov %r15, 40(%r9)\n  mov %rsp, 48(%r9)\n  mov %rdi, 56(%r9)\n  mov %rsi, 64(%r9)\n  mov %rdx, 72(%r9)\n"
@@ -214,6 +216,21 @@ static void with_alternate_stack(unsigned flags) {
   CHECK(sigaltstack(&stack, NULL) == 0);
 }
 
+// Both on one stack at the same time: the child may only use registers.
+static void with_the_same_stack(void) {
+  for (int i = 0; i < 20; i++) {
+    parent_word = 0;
+    register void* none __asm__("r10") = NULL;
+    long pid;
+    __asm__ volatile("syscall\n test %%rax, %%rax\n jnz 1f\n mov $60, %%eax\n mov $7, %%edi\n syscall\n1:"
+                     : "=a"(pid)
+                     : "a"(SYS_clone), "D"(CLONE_VM | CLONE_PARENT_SETTID | SIGCHLD), "S"(0), "d"(&parent_word),
+                       "r"(none)
+                     : "rcx", "r11", "memory");
+    CHECK(pid > shift() && parent_word == pid && ended((pid_t)pid) == 7);
+  }
+}
+
 static void with_pidfd(void) {
   int fd = -1;
   long pid = syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, 0, &fd, 0, 0);
@@ -229,7 +246,8 @@ static void errors(void) {
   for (int i = 0; i < 600; i++) {
     CHECK(syscall(SYS_clone, CLONE_THREAD | CLONE_VM | SIGCHLD, &seen, 0, 0, 0) == -1 && errno == EINVAL);
     CHECK(syscall(SYS_clone, CLONE_THREAD | SIGCHLD, 0, 0, 0, 0) == -1 && errno == EINVAL);
-    CHECK(syscall(SYS_clone, CLONE_VM | CLONE_PIDFD | CLONE_PARENT_SETTID, &seen, &seen, 0, 0) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_clone, CLONE_VM | CLONE_PIDFD | CLONE_PARENT_SETTID, &seen, &seen, 0, 0) == -1 &&
+          errno == EINVAL);
     CHECK(syscall(SYS_clone, CLONE_VFORK | CLONE_VM | CLONE_FS | CLONE_NEWNS, 0, 0, 0, 0) == -1 && errno == EINVAL);
   }
 }
@@ -268,6 +286,7 @@ int main(void) {
   borrowing();
   with_alternate_stack(0);
   with_alternate_stack(SS_AUTODISARM);
+  with_the_same_stack();
   with_pidfd();
   errors();
   under_signals();
