@@ -88,12 +88,12 @@ struct IdOverride {
 
 enum class ObjectState : u32 { Free = 0, Claimed, Live, Removed };
 
-// key of a live one: state 2 bits | kind 6 | owner 24 (virtual pid; 0: the application) | virtual 32; of a claimed one:
-// state 2 bits | system tid of the claimer.
+// key: state 2 bits | kind 6 | owner 24 (virtual pid; 0: the application) | virtual 32. A claimed one has no kind at
+// first, and the claimer's system tid in place of the virtual id (runtime/ids_objects.cc).
 struct IdObject {
   u64 key;
   u64 value;  // system id
-  u64 extra;  // by kind
+  u64 claimer;  // system tid
   u64 reserved;
 };
 static_assert(sizeof(IdObject) == 32);
