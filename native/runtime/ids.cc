@@ -31,7 +31,9 @@ constexpr u32 kInit = 1;  // the same process for everybody
 // that no fork has a large table to copy.
 constexpr u64 kPreferredFd = 1023;
 
-constexpr u32 kConfirmedStamps = static_cast<u32>(60 * kNanosecondsPerSecond >> 24);
+// How long an entry is believed: no system comes round to the same number so soon.
+constexpr u32 kConfirmedStamps = static_cast<u32>(4 * kNanosecondsPerSecond >> 24);
+constexpr u32 kStartField = 22;
 constexpr i64 kNanosecondsPerTick = 10'000'000;  // of /proc: USER_HZ is 100
 
 IdKind kind_of(IdFor what) { return what == IdFor::Group ? IdKind::Group : IdKind::Session; }
@@ -41,27 +43,32 @@ bool has_group(u32 system_group) { return raw_syscall(__NR_kill, -static_cast<i6
 bool exists(u32 system_pid) { return raw_syscall(__NR_kill, system_pid, 0) != -ESRCH; }
 
 // Field 22 of /proc/PID/stat as a stamp. False if it cannot be read: the task is gone or hidden, or there is no /proc.
+// Read in small pieces, since a SIGSYS frame's stack is small.
 bool read_start(u32 system_pid, u32* start) {
-  char text[512];  // 22 fields: a name of up to 64 bytes, and numbers
+  char text[64];
   write_text(write_decimal(write_text(text, "/proc/"), system_pid), "/stat");
   const i64 fd = raw_syscall(__NR_openat, AT_FDCWD, text, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) return false;
-  const i64 bytes = raw_syscall(__NR_read, fd, text, sizeof text - 1);
-  raw_syscall(__NR_close, fd);
-  if (bytes <= 0) return false;
-  text[bytes] = 0;
-  const char* field = text + bytes;
-  while (field > text && *field != ')') field--;  // the name may hold anything
-  if (field == text) return false;
-  for (u32 number = 2; number < 22; number++) {
-    while (*field != 0 && *field != ' ') field++;
-    if (*field++ == 0) return false;
+  u64 ticks = 0;
+  u32 field = 1;
+  for (i64 bytes = 1; bytes > 0 && field <= kStartField;) {
+    bytes = raw_syscall(__NR_read, fd, text, sizeof text);
+    for (i64 i = 0; i < bytes && field <= kStartField; i++) {
+      if (text[i] == ')') {  // the name may hold blanks and brackets, but nothing behind it does
+        field = 2;
+      } else if (text[i] == ' ') {
+        field++;
+      } else if (field == kStartField) {
+        ticks = ticks * 10 + static_cast<u64>(text[i] - '0');
+      }
+    }
   }
-  *start = wire::id_stamp(static_cast<i64>(read_decimal(field)) * kNanosecondsPerTick);
-  return true;
+  raw_syscall(__NR_close, fd);
+  *start = wire::id_stamp(static_cast<i64>(ticks) * kNanosecondsPerTick);
+  return field > kStartField;
 }
 
-// Whether the entry's system number may still be its task. Looks once a minute; what cannot be seen is believed, as
+// Whether the entry's system number may still be its task. Looks every few seconds; what cannot be seen is believed, as
 // the kernel then answers for it.
 bool is_still(u32 virtual_pid, u32 system_pid) {
   const wire::ForwardWord word = forward_word(id_table(), virtual_pid);

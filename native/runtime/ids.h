@@ -44,7 +44,7 @@ i64 system_of(i32 virtual_pid, IdFor what = IdFor::Process);
 // it.
 bool system_target(i32 virtual_target, i32* system_target);
 
-// As system_of, for calls that act on the process: when the entry has not been confirmed for a minute, its start time in
+// As system_of, for calls that act on the process: when the entry has not been confirmed for some seconds, its start time in
 // /proc is compared, so that a number the kernel has given to somebody else since is not hit.
 i64 verified_system_of(i32 virtual_pid);
 
