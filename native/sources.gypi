@@ -124,6 +124,7 @@
       "native/runtime/ids_park.cc",
       "native/runtime/ids_process.cc",
       "native/runtime/ids_signal.cc",
+      "native/runtime/ids_signalfd.cc",
       "native/runtime/ids_table.cc",
       "native/runtime/ids_wait.cc",
       "native/runtime/image_table.cc",

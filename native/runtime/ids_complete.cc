@@ -2,6 +2,7 @@
 #include "runtime/ids_complete.h"
 
 #include "runtime/ids.h"
+#include "runtime/net.h"
 #include "runtime/syscall.h"
 
 namespace stasis::runtime {
@@ -14,6 +15,14 @@ i64 complete_call(const arch::KernelUcontext& program, i64 result) {
       return complete_wait(program, result);
     case __NR_rt_sigtimedwait:
       return complete_sigtimedwait(program, result);
+    case __NR_read:
+    case __NR_readv:
+    case __NR_preadv2:
+      return complete_signalfd_read(program, result);
+    case __NR_accept:
+    case __NR_accept4:
+    case __NR_recvfrom:
+      return complete_address(program, result);
     default:
       return result;
   }

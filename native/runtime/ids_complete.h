@@ -11,8 +11,10 @@
 
 namespace stasis::runtime {
 
-i64 complete_wait(const arch::KernelUcontext& program, i64 result);         // ids_wait.cc: wait4, waitid
+i64 complete_wait(const arch::KernelUcontext& program, i64 result);          // ids_wait.cc: wait4, waitid
 i64 complete_sigtimedwait(const arch::KernelUcontext& program, i64 result);  // ids_signal.cc
+
+i64 complete_signalfd_read(const arch::KernelUcontext& program, i64 result);  // ids_signalfd.cc: read, readv, preadv2
 
 // Translates the siginfo_t at `address` of the program in place.
 void translate_program_info(u64 address);  // ids_signal.cc

@@ -8,6 +8,7 @@
 namespace stasis::runtime {
 
 i64 dispatch_ids(Trap& trap) {
+  if (copies_descriptor(trap)) return trapped_signalfd_copy(trap);
   switch (trap.number) {
     case __NR_fork:
     case __NR_vfork:
@@ -68,6 +69,13 @@ i64 dispatch_ids(Trap& trap) {
       return trapped_kill(trap);
     case __NR_rt_sigtimedwait:
       return trapped_sigtimedwait(trap);
+    case __NR_signalfd:
+    case __NR_signalfd4:
+      return trapped_signalfd(trap);
+    case __NR_read:
+    case __NR_readv:
+    case __NR_preadv2:
+      return trapped_signalfd_read(trap);
     case __NR_wait4:
     case __NR_waitid:
       return trapped_wait(trap);

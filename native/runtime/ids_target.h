@@ -30,8 +30,8 @@ inline u64 verified_argument(u64 argument) {
 inline u64 system_target_argument(u64 argument) {
   i32 target = static_cast<i32>(argument), system_id;
   if (target == -0x7fffffff - 1) return argument;  // the group of no number
-  return static_cast<u64>(static_cast<i64>(
-      system_target(target, &system_id) ? system_id : (target < 0 ? -kNobody : kNobody)));
+  return static_cast<u64>(
+      static_cast<i64>(system_target(target, &system_id) ? system_id : (target < 0 ? -kNobody : kNobody)));
 }
 
 }  // namespace stasis::runtime

@@ -200,9 +200,7 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
   stasis_enter_program(program.has_interpreter ? program.interpreter.entry : program.file.entry, program_stack);
 }
 
-u32 parts_of(const Marker& marker) {
-  return kPartBase | marker.parts | (marker.restored_filter ? kPartRestored : 0u);
-}
+u32 parts_of(const Marker& marker) { return kPartBase | marker.parts | (marker.restored_filter ? kPartRestored : 0u); }
 
 }  // namespace
 

@@ -8,8 +8,8 @@
 
 #include <asm/signal.h>
 
-#include "runtime/ids_clone.h"
 #include "runtime/ids.h"
+#include "runtime/ids_clone.h"
 #include "runtime/program_memory.h"
 #include "runtime/scratch.h"
 #include "runtime/state.h"

@@ -12,8 +12,8 @@
 extern "C" {
 extern const char stasis_sigsys[], stasis_restorer[];
 extern const char stasis_parasite_entry[];
-stasis::u64 stasis_prepare_handler(stasis::u32 signal, stasis::arch::KernelUcontext* context,
-                                   stasis::u64 frame_address, stasis::u32 has_info);
+stasis::u64 stasis_prepare_handler(stasis::u32 signal, stasis::arch::KernelUcontext* context, stasis::u64 frame_address,
+                                   stasis::u32 has_info);
 }
 
 namespace stasis::runtime {

@@ -19,9 +19,9 @@ namespace stasis::runtime {
 extern wire::RuntimeState g_state;
 
 struct PrivateState {
-  u32 parts;            // of the filter (filter.h): this application's, and so its descendants'
-  u32 ids;              // 1: a translation table is mapped (ids.h)
-  u32 no_process_vm;    // 1: process_vm_readv is refused here (an outer sandbox), so program memory is read directly
+  u32 parts;          // of the filter (filter.h): this application's, and so its descendants'
+  u32 ids;            // 1: a translation table is mapped (ids.h)
+  u32 no_process_vm;  // 1: process_vm_readv is refused here (an outer sandbox), so program memory is read directly
 };
 extern PrivateState g_private;
 

@@ -50,24 +50,28 @@ i64 trapped_reservation(Trap& trap);  // reservation.cc
 // Calls with resource ids, when there is a table (ids.h): ids_dispatch.cc. Each handler gives what the program is to see.
 i64 dispatch_ids(Trap& trap);
 
-i64 trapped_identity(Trap& trap);   // ids_process.cc: own ids, groups, sessions, scheduling, limits, other processes' memory
-i64 trapped_kill(Trap& trap);       // ids_signal.cc: kill, tkill, tgkill, *sigqueueinfo, pidfd_send_signal
-i64 trapped_sigtimedwait(Trap& trap);  // ids_signal.cc
-i64 trapped_signalfd(Trap& trap);      // ids_signal.cc
-i64 trapped_wait(Trap& trap);          // ids_wait.cc: wait4, waitid
-i64 trapped_clone(Trap& trap);         // ids_clone.cc: fork, vfork, clone
-i64 trapped_exit(Trap& trap);          // ids_futex.cc: exit, exit_group
-i64 trapped_futex(Trap& trap);         // ids_futex.cc; absolute waits are handed to timed_calls.cc
-i64 trapped_fcntl(Trap& trap);         // ids_fcntl.cc
-i64 trapped_ioctl(Trap& trap);         // ids_fcntl.cc
-i64 trapped_getsockopt(Trap& trap);    // ids_socket.cc
-i64 trapped_message(Trap& trap);       // ids_socket.cc: sendmsg, sendmmsg, recvmsg, recvmmsg
-i64 trapped_ipc(Trap& trap);           // ids_ipc.cc
-i64 trapped_posix_timer(Trap& trap);   // ids_timer.cc: timer_*, mq_notify
-i64 trapped_process_clock(Trap& trap);  // ids_timer.cc: clock_* of a process
-i64 trapped_path_call(Trap& trap);      // ids_proc.cc
-i64 trapped_getdents(Trap& trap);       // ids_dir.cc
-i64 trapped_fd_call(Trap& trap);        // ids_fd.cc: calls that would touch the parked descriptor
-i64 trapped_ptrace(Trap& trap);         // ids_ptrace.cc
+i64 trapped_identity(
+    Trap& trap);               // ids_process.cc: own ids, groups, sessions, scheduling, limits, other processes' memory
+i64 trapped_kill(Trap& trap);  // ids_signal.cc: kill, tkill, tgkill, *sigqueueinfo, pidfd_send_signal
+i64 trapped_sigtimedwait(Trap& trap);      // ids_signal.cc
+i64 trapped_signalfd(Trap& trap);          // ids_signalfd.cc
+i64 trapped_signalfd_read(Trap& trap);     // ids_signalfd.cc: read, readv, preadv2 of such a descriptor
+i64 trapped_signalfd_copy(Trap& trap);     // ids_signalfd.cc
+bool copies_descriptor(const Trap& trap);  // ids_signalfd.cc: dup and its like of such a descriptor
+i64 trapped_wait(Trap& trap);              // ids_wait.cc: wait4, waitid
+i64 trapped_clone(Trap& trap);             // ids_clone.cc: fork, vfork, clone
+i64 trapped_exit(Trap& trap);              // ids_futex.cc: exit, exit_group
+i64 trapped_futex(Trap& trap);             // ids_futex.cc; absolute waits are handed to timed_calls.cc
+i64 trapped_fcntl(Trap& trap);             // ids_fcntl.cc
+i64 trapped_ioctl(Trap& trap);             // ids_fcntl.cc
+i64 trapped_getsockopt(Trap& trap);        // ids_socket.cc
+i64 trapped_message(Trap& trap);           // ids_socket.cc: sendmsg, sendmmsg, recvmsg, recvmmsg
+i64 trapped_ipc(Trap& trap);               // ids_ipc.cc
+i64 trapped_posix_timer(Trap& trap);       // ids_timer.cc: timer_*, mq_notify
+i64 trapped_process_clock(Trap& trap);     // ids_timer.cc: clock_* of a process
+i64 trapped_path_call(Trap& trap);         // ids_proc.cc
+i64 trapped_getdents(Trap& trap);          // ids_dir.cc
+i64 trapped_fd_call(Trap& trap);           // ids_fd.cc: calls that would touch the parked descriptor
+i64 trapped_ptrace(Trap& trap);            // ids_ptrace.cc
 
 }  // namespace stasis::runtime

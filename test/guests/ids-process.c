@@ -73,11 +73,13 @@ static void scheduling(pid_t child, pid_t ended) {
   CHECK(sched_getaffinity(child, sizeof cpus, &cpus) == 0 && sched_setaffinity(child, sizeof cpus, &cpus) == 0);
   CHECK(syscall(SYS_sched_getscheduler, child) == SCHED_OTHER);
   CHECK(syscall(SYS_sched_getparam, child, &param) == 0 && param.sched_priority == 0);
-  CHECK(syscall(SYS_sched_setscheduler, child, SCHED_BATCH, &param) == 0 && syscall(SYS_sched_getscheduler, child) == SCHED_BATCH);
+  CHECK(syscall(SYS_sched_setscheduler, child, SCHED_BATCH, &param) == 0 &&
+        syscall(SYS_sched_getscheduler, child) == SCHED_BATCH);
   CHECK(syscall(SYS_sched_setparam, child, &param) == 0);
   CHECK(syscall(SYS_sched_rr_get_interval, child, &interval) == 0);
   CHECK(syscall(SYS_sched_getattr, child, attributes, sizeof attributes, 0) == 0);
-  CHECK(setpriority(PRIO_PROCESS, child, 5) == 0 && getpriority(PRIO_PROCESS, child) == 5 && getpriority(PRIO_PROCESS, 0) != 5);
+  CHECK(setpriority(PRIO_PROCESS, child, 5) == 0 && getpriority(PRIO_PROCESS, child) == 5 &&
+        getpriority(PRIO_PROCESS, 0) != 5);
   CHECK(syscall(SYS_ioprio_get, IOPRIO_PROCESS, child) >= 0);
   CHECK(sched_getaffinity(ended, sizeof cpus, &cpus) == -1 && errno == ESRCH);
   CHECK(syscall(SYS_sched_getscheduler, ended) == -1 && errno == ESRCH);

@@ -56,7 +56,8 @@ static void by_wait(int signal, const sigset_t* set) {
     siginfo_t info;
     struct timespec second = {1, 0};
     int got;
-    while ((got = i % 2 ? sigwaitinfo(set, &info) : sigtimedwait(set, &info, &second)) < 0) CHECK(errno == EINTR || errno == EAGAIN);
+    while ((got = i % 2 ? sigwaitinfo(set, &info) : sigtimedwait(set, &info, &second)) < 0)
+      CHECK(errno == EINTR || errno == EAGAIN);
     CHECK(got == signal && info.si_code == SI_QUEUE);
     take(info.si_pid, info.si_value.sival_int);
   }
@@ -97,7 +98,8 @@ static void descriptors(void) {
   CHECK(syscall(SYS_read, fd, (void*)8, sizeof record) == -1 && errno == EFAULT);
   CHECK(kill(self, SIGUSR2) == 0 && read(fd, &record, sizeof record) == sizeof record && (pid_t)record.ssi_pid == self);
   int copy = dup(fd);
-  CHECK(kill(self, SIGUSR2) == 0 && read(copy, &record, sizeof record) == sizeof record && (pid_t)record.ssi_pid == self);
+  CHECK(kill(self, SIGUSR2) == 0 && read(copy, &record, sizeof record) == sizeof record &&
+        (pid_t)record.ssi_pid == self);
   CHECK(fcntl(fd, F_DUPFD, 100) >= 100 && kill(self, SIGUSR2) == 0);
   CHECK(read(100, &record, sizeof record) == sizeof record && (pid_t)record.ssi_pid == self);
   CHECK(dup2(fd, 120) == 120 && kill(self, SIGUSR2) == 0);
@@ -105,10 +107,12 @@ static void descriptors(void) {
   close(copy), close(100), close(120);
   sigaddset(&set, SIGUSR1);
   CHECK(signalfd(fd, &set, 0) == fd && kill(self, SIGUSR1) == 0);
-  CHECK(read(fd, &record, sizeof record) == sizeof record && (pid_t)record.ssi_pid == self && record.ssi_signo == SIGUSR1);
+  CHECK(read(fd, &record, sizeof record) == sizeof record && (pid_t)record.ssi_pid == self &&
+        record.ssi_signo == SIGUSR1);
   pid_t child = fork();
   if (child == 0) _exit(kill(self, SIGUSR2) == 0 ? 0 : 1);
-  CHECK(poll(&poller, 1, 5000) == 1 && read(fd, &record, sizeof record) == sizeof record && (pid_t)record.ssi_pid == child);
+  CHECK(poll(&poller, 1, 5000) == 1 && read(fd, &record, sizeof record) == sizeof record &&
+        (pid_t)record.ssi_pid == child);
   CHECK(waitpid(child, NULL, 0) == child);
   close(fd);
   int ends[2];

@@ -168,7 +168,8 @@ static void errors(void) {
   sigemptyset(&set);
   sigaddset(&set, SIGUSR2);
   CHECK(kill(self, SIGUSR2) == 0);
-  CHECK(syscall(SYS_rt_sigtimedwait, &set, (void*)8, NULL, 8L) == -1 && errno == EFAULT);  // the signal is taken all the same
+  CHECK(syscall(SYS_rt_sigtimedwait, &set, (void*)8, NULL, 8L) == -1 &&
+        errno == EFAULT);  // the signal is taken all the same
   CHECK(syscall(SYS_rt_sigtimedwait, (void*)8, NULL, NULL, 8L) == -1 && errno == EFAULT);
   CHECK(syscall(SYS_rt_sigtimedwait, &set, NULL, NULL, 4L) == -1 && errno == EINVAL);
 }

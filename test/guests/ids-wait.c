@@ -38,7 +38,8 @@ static void forms(void) {
 
   child = ending_child(7);
   CHECK(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) == 0 && info.si_pid == child && info.si_status == 7);
-  CHECK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0 && info.si_pid == child && info.si_code == CLD_EXITED);
+  CHECK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0 && info.si_pid == child &&
+        info.si_code == CLD_EXITED);
   CHECK(kill(child, 0) == 0);
   CHECK(waitid(P_PGID, (id_t)getpgrp(), &info, WEXITED) == 0 && info.si_pid == child && info.si_signo == SIGCHLD);
   CHECK(kill(child, 0) == -1 && errno == ESRCH);

@@ -63,7 +63,8 @@ std::string describe(const std::vector<WorkingSetRange>& ranges) {
   return text;
 }
 
-void add_map(restore::PlanBuilder& plan, std::uint64_t page, std::uint64_t pages, wire::MapKind kind, std::uint32_t protection) {
+void add_map(restore::PlanBuilder& plan, std::uint64_t page, std::uint64_t pages, wire::MapKind kind,
+             std::uint32_t protection) {
   wire::MapEntry entry{};
   entry.address = kBase + page * kPage;
   entry.length = pages * kPage;
@@ -113,16 +114,16 @@ TEST(working_set_of_another_make_is_rejected) {
 TEST(working_set_of_impossible_pages_is_rejected) {
   Fixture f;
   const std::vector<std::vector<WorkingSetRange>> cases = {
-      {{kBase + 1, 1}},                                                       // not a page
-      {{kBase, 0}},                                                           // nothing
-      {{0, 1}},                                                               // page zero
-      {{kBase, 2}, {kBase + kPage, 1}},                                       // overlap
-      {{kBase + kPage, 1}, {kBase, 1}},                                       // order
-      {{kBase, wire::kWorkingSetMaxPages + 1}},                               // too many
-      {{kBase, wire::kWorkingSetMaxPages}, {kBase + 0x10000000, 1}},          // too many in all
-      {{kBase, ~0ul / kPage}},                                                // wraps around
-      {{wire::kUserTop - kPage, 2}},                                          // past the end
-      {{~0ul - kPage + 1, 1}},                                                // not the user's
+      {{kBase + 1, 1}},                                               // not a page
+      {{kBase, 0}},                                                   // nothing
+      {{0, 1}},                                                       // page zero
+      {{kBase, 2}, {kBase + kPage, 1}},                               // overlap
+      {{kBase + kPage, 1}, {kBase, 1}},                               // order
+      {{kBase, wire::kWorkingSetMaxPages + 1}},                       // too many
+      {{kBase, wire::kWorkingSetMaxPages}, {kBase + 0x10000000, 1}},  // too many in all
+      {{kBase, ~0ul / kPage}},                                        // wraps around
+      {{wire::kUserTop - kPage, 2}},                                  // past the end
+      {{~0ul - kPage + 1, 1}},                                        // not the user's
   };
   for (const auto& ranges : cases) {
     f.write(ranges);
@@ -141,7 +142,10 @@ TEST(working_set_is_cut_to_writable_pages_of_the_image) {
   add_map(plan, 10, 4, MapKind::Image, kWritable);
   add_map(plan, 14, 4, MapKind::Image, kWritable);
   add_map(plan, 0, 18, MapKind::Advise, kWritable);
-  restore::plan_working_set({{kBase + kPage, 1}, {kBase + 2 * kPage, 10}, {kBase + 13 * kPage, 2}, {kBase + 17 * kPage, 9},
+  restore::plan_working_set({{kBase + kPage, 1},
+                             {kBase + 2 * kPage, 10},
+                             {kBase + 13 * kPage, 2},
+                             {kBase + 17 * kPage, 9},
                              {kBase + 50 * kPage, 1}},
                             plan);
   CHECK_EQUAL(describe(plan.working_set), "1+1 2+2 10+2 13+1 14+1 17+1 ");
