@@ -1,6 +1,7 @@
 // readlink(2) and readlinkat(2) of /proc/self/exe (see exe_link.h).
 #include "runtime/exe_link.h"
 
+#include "runtime/ids.h"
 #include "runtime/program_memory.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
@@ -9,13 +10,50 @@
 
 namespace stasis::runtime {
 
+namespace {
+
+// Of another process, whose memory this one may not be allowed to read.
+bool read_other(u32 system_pid, void* to, u64 from, u64 bytes) {
+  struct {
+    u64 address, bytes;
+  } local{reinterpret_cast<u64>(to), bytes}, remote{from, bytes};
+  return raw_syscall(__NR_process_vm_readv, system_pid, &local, 1, &remote, 1, 0) == static_cast<i64>(bytes);
+}
+
+u64 own_pid() {
+  const u64 pid = static_cast<u64>(raw_syscall(__NR_getpid));
+  return ids_on() ? virtual_of(static_cast<u32>(pid)) : pid;
+}
+
+}  // namespace
+
 bool is_own_exe_link(const char* path) {
   if (!starts_with(path, "/proc/")) return false;
   path += 6;
   if (string_equal(path, "self/exe") || string_equal(path, "thread-self/exe")) return true;
   if (*path < '1' || *path > '9') return false;
   u64 pid = read_decimal(path);
-  return string_equal(path, "/exe") && pid == static_cast<u64>(raw_syscall(__NR_getpid));
+  return string_equal(path, "/exe") && pid == own_pid();
+}
+
+bool read_exe_path(u32 system_pid, char* path) {
+  if (system_pid == 0 || system_pid == static_cast<u64>(raw_syscall(__NR_getpid))) {
+    copy_string(path, wire::kMaxExePath, g_state.exe_path);
+    return true;
+  }
+  struct {
+    u64 magic;
+    u32 version, bytes;
+  } head;
+  u64 state;
+  constexpr u64 kStateAddress = wire::kDescriptorAddress + __builtin_offsetof(wire::Descriptor, state);
+  if (!read_other(system_pid, &head, wire::kDescriptorAddress, sizeof head)) return false;
+  if (head.magic != wire::kDescriptorMagic || head.version != wire::kDescriptorVersion) return false;
+  if (!read_other(system_pid, &state, kStateAddress, sizeof state)) return false;
+  if (!read_other(system_pid, path, state + __builtin_offsetof(wire::RuntimeState, exe_path), wire::kMaxExePath))
+    return false;
+  path[wire::kMaxExePath - 1] = 0;
+  return path[0] == '/';
 }
 
 i64 trapped_readlink(Trap& trap) {

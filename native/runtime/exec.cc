@@ -31,7 +31,6 @@ constexpr u32 kFrontPointers = 20;        // marker, program, and three for each
 constexpr u64 kMaxVectorBytes = 6 << 20;  // three quarters of the default stack limit, the kernel's bound for arguments
 constexpr u32 kMaxLevels = 5;             // fs/exec.c: interpreters of interpreters
 constexpr u64 kExecveCheck = 0x10000;     // AT_EXECVE_CHECK (6.14)
-constexpr u32 kSlotAttempts = 200;
 
 // The argument vector under construction: entries [first, last) of a pointer array with room in front.
 struct Vector {
@@ -228,15 +227,6 @@ i64 prepare_on_scratch(void* request) { return prepare_exec(static_cast<ExecRequ
 constexpr const char* kExeLink = "/proc/self/exe";
 
 bool path_is_lost(i64 error) { return error == -ENOENT || error == -ENOTDIR || error == -EACCES; }
-
-Scratch* wait_for_scratch() {
-  for (u32 i = 0; i < kSlotAttempts; i++) {
-    Scratch* scratch = acquire_scratch();
-    if (scratch != nullptr) return scratch;
-    raw_syscall(__NR_sched_yield);
-  }
-  return nullptr;
-}
 
 Marker marker_for_descendant() {
   Marker marker;

@@ -79,6 +79,31 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_wait4:
     case __NR_waitid:
       return trapped_wait(trap);
+    case __NR_open:
+    case __NR_openat:
+    case __NR_openat2:
+    case __NR_stat:
+    case __NR_lstat:
+    case __NR_newfstatat:
+    case __NR_statx:
+    case __NR_access:
+    case __NR_faccessat:
+    case __NR_faccessat2:
+    case __NR_readlink:
+    case __NR_readlinkat:
+    case __NR_chdir:
+    case __NR_statfs:
+    case __NR_utimensat:
+    case __NR_inotify_add_watch:
+      return trapped_path_call(trap);
+    case __NR_getdents:
+    case __NR_getdents64:
+      return trapped_getdents(trap);
+    case __NR_close:
+    case __NR_dup2:
+    case __NR_dup3:
+    case __NR_close_range:
+      return trapped_fd_call(trap);
     default:
       return dispatch_base(trap);
   }

@@ -46,6 +46,16 @@ Scratch* acquire_scratch() {
   return nullptr;
 }
 
+Scratch* wait_for_scratch() {
+  constexpr u32 kAttempts = 200;
+  for (u32 i = 0; i < kAttempts; i++) {
+    Scratch* scratch = acquire_scratch();
+    if (scratch != nullptr) return scratch;
+    raw_syscall(__NR_sched_yield);
+  }
+  return nullptr;
+}
+
 void release_scratch(Scratch* scratch) {
   if (scratch->program_fd >= 0) raw_syscall(__NR_close, scratch->program_fd);
   scratch->program_fd = -1;

@@ -32,6 +32,8 @@ struct Scratch {
 
 // A slot, or null when all are in use.
 Scratch* acquire_scratch();
+// The same, after letting others run for a while if need be.
+Scratch* wait_for_scratch();
 void release_scratch(Scratch* scratch);
 
 // Releases whatever the calling thread holds.

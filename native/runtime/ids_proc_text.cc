@@ -1,0 +1,311 @@
+// Copies of procfs texts with virtual ids (see proc_text.h).
+//
+// A text is a row of words and blanks. A Translator decides for each word, from the file and the words before it on the
+// line, whether it is an id; all else is copied byte for byte. So texts of any length pass through two small buffers. In
+// stat and sched a program's name, which may hold anything, stands in front: these are short, and looked at whole.
+#include <linux/fcntl.h>
+#include <linux/memfd.h>
+
+#include "runtime/ids.h"
+#include "runtime/proc_text.h"
+#include "runtime/syscall.h"
+#include "runtime/text.h"
+
+namespace stasis::runtime {
+
+namespace {
+
+constexpr u64 kBufferBytes = 16384;
+constexpr u64 kMaxWord = 24;  // longer words are no numbers
+
+enum class Word : u8 { Plain, Process, Group, Session };
+
+// Where the copy goes: a buffer, and once that is full a memory file.
+class Copy {
+ public:
+  Copy(char* buffer, bool close_on_exec) : buffer_(buffer), close_on_exec_(close_on_exec) {}
+
+  void put(const char* text, u64 length) {
+    for (u64 i = 0; i < length; i++) {
+      if (used_ == kBufferBytes) flush();
+      buffer_[used_++] = text[i];
+    }
+  }
+  void put_translated(const char* text, u64 length, i64 translated) {
+    char digits[24];
+    const u64 bytes = static_cast<u64>(write_signed(digits, translated) - digits);
+    if (bytes != length || memcmp(digits, text, length) != 0) changed_ = true;
+    put(digits, bytes);
+  }
+
+  // Puts the copy in the place of `fd`, unless it is the same text. 0 or -errno.
+  i64 finish(i32 fd) {
+    if (changed_ && error_ == 0) flush();
+    i64 result = error_;
+    if (result == 0) result = changed_ ? replace(fd) : rewind(fd);
+    if (file_ >= 0) raw_syscall(__NR_close, file_);
+    return result;
+  }
+
+ private:
+  void flush() {
+    if (file_ < 0) file_ = raw_syscall(__NR_memfd_create, "proc", MFD_CLOEXEC);
+    i64 written = file_;
+    for (u64 done = 0; file_ >= 0 && done < used_; done += static_cast<u64>(written)) {
+      written = raw_syscall(__NR_write, file_, buffer_ + done, used_ - done);
+      if (written <= 0) break;
+    }
+    if (written < 0) error_ = written;
+    used_ = 0;
+  }
+
+  static i64 rewind(i32 fd) {
+    const i64 at = raw_syscall(__NR_lseek, fd, 0, 0 /* SEEK_SET */);
+    return at < 0 ? at : 0;
+  }
+
+  // Opened again, so that it cannot be written to and stands at its start, as a file just opened.
+  i64 replace(i32 fd) {
+    char link[40];
+    write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(file_));
+    const i64 again = raw_syscall(__NR_openat, AT_FDCWD, link, O_RDONLY | O_CLOEXEC, 0);
+    if (again < 0) return again;
+    const i64 result = raw_syscall(__NR_dup3, again, fd, close_on_exec_ ? O_CLOEXEC : 0);
+    raw_syscall(__NR_close, again);
+    return result < 0 ? result : 0;
+  }
+
+  char* buffer_;
+  bool close_on_exec_;
+  u64 used_ = 0;
+  bool changed_ = false;
+  i64 file_ = -1, error_ = 0;
+};
+
+bool is_signed_number(const char* word, u64 length) {
+  const u64 digits = length > 0 && word[0] == '-' ? 1 : 0;
+  if (length == digits || length > 11) return false;
+  for (u64 i = digits; i < length; i++) {
+    if (word[i] < '0' || word[i] > '9') return false;
+  }
+  return true;
+}
+
+i64 translated(Word what, i64 id) {
+  const IdFor as = what == Word::Group ? IdFor::Group : what == Word::Session ? IdFor::Session : IdFor::Process;
+  return id > 0 ? virtual_of(static_cast<u32>(id), as) : id;
+}
+
+// What the words of one line are.
+class Line {
+ public:
+  explicit Line(ProcPlace place) : place_(place) {}
+
+  void end() {
+    index_ = 0;
+    key_ = Key::None;
+    found_ = false;
+  }
+
+  Word next(const char* word, u64 length) {
+    const u32 index = index_++;
+    const bool number = is_signed_number(word, length);
+    switch (place_) {
+      case ProcPlace::Children:
+        return number ? Word::Process : Word::Plain;
+      case ProcPlace::Locks:
+        return first_number(number);
+      case ProcPlace::SharedMemory:
+        return number && (index == 4 || index == 5) ? Word::Process : Word::Plain;  // cpid lpid
+      case ProcPlace::MessageQueues:
+        return number && (index == 5 || index == 6) ? Word::Process : Word::Plain;  // lspid lrpid
+      case ProcPlace::Status:
+      case ProcPlace::DescriptorInfo:
+        if (index == 0) key_ = key_of(word, length);
+        return index == 0 ? Word::Plain : of_key(number);
+      default:
+        return Word::Plain;
+    }
+  }
+
+ private:
+  enum class Key : u8 { None, Process, Group, Session, Lock };
+
+  // "1: POSIX  ADVISORY  WRITE 1234 08:02:77 0 EOF": the owner is the first word that is a number and nothing else.
+  Word first_number(bool number) {
+    if (!number || found_) return Word::Plain;
+    found_ = true;
+    return Word::Process;
+  }
+
+  // NSpid and its like go on with the numbers in namespaces below, which nobody translates.
+  Word of_key(bool number) {
+    if (key_ == Key::None) return Word::Plain;
+    const Word found = first_number(number);
+    if (found == Word::Plain || key_ == Key::Process || key_ == Key::Lock) return found;
+    return key_ == Key::Group ? Word::Group : Word::Session;
+  }
+
+  Key key_of(const char* word, u64 length) const {
+    const auto is = [word, length](const char* name) {
+      return string_length(name) == length && memcmp(word, name, length) == 0;
+    };
+    if (place_ == ProcPlace::DescriptorInfo) {
+      if (is("lock:")) return Key::Lock;
+      return is("Pid:") || is("NSpid:") ? Key::Process : Key::None;
+    }
+    if (is("NSpgid:")) return Key::Group;
+    if (is("NSsid:")) return Key::Session;
+    // Ngid is a group of the NUMA balancer and bears the id of a task.
+    constexpr const char* kProcess[] = {"Tgid:", "Ngid:", "Pid:", "PPid:", "TracerPid:", "NStgid:", "NSpid:"};
+    for (const char* name : kProcess) {
+      if (is(name)) return Key::Process;
+    }
+    return Key::None;
+  }
+
+  ProcPlace place_;
+  u32 index_ = 0;
+  Key key_ = Key::None;
+  bool found_ = false;
+};
+
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
+
+// Words across the borders of pieces are put together in word_.
+class Translator {
+ public:
+  Translator(ProcPlace place, Copy* copy) : line_(place), copy_(copy) {}
+
+  void feed(const char* text, u64 bytes) {
+    for (u64 i = 0; i < bytes; i++) {
+      const char c = text[i];
+      if (is_blank(c)) {
+        end_word();
+        copy_->put(&c, 1);
+        if (c == '\n') line_.end();
+      } else if (length_ < kMaxWord) {
+        word_[length_++] = c;
+      } else {
+        if (!overlong_) copy_->put(word_, length_);
+        overlong_ = true;
+        copy_->put(&c, 1);
+      }
+    }
+  }
+
+  void end_word() {
+    if (length_ == 0) return;
+    const Word what = line_.next(word_, overlong_ ? 0 : length_);
+    if (what != Word::Plain) {
+      const char* digits = word_;
+      word_[length_] = 0;
+      copy_->put_translated(word_, length_, translated(what, read_signed(digits)));
+    } else if (!overlong_) {
+      copy_->put(word_, length_);
+    }
+    length_ = 0;
+    overlong_ = false;
+  }
+
+ private:
+  Line line_;
+  Copy* copy_;
+  char word_[kMaxWord + 1];
+  u64 length_ = 0;
+  bool overlong_ = false;
+};
+
+// The number at `*at`, which is moved behind it.
+void put_number(const char** at, Word what, Copy* copy) {
+  const char* digits = *at;
+  const i64 id = read_signed(*at);
+  copy->put_translated(digits, static_cast<u64>(*at - digits), translated(what, id));
+}
+
+void put_until(const char** at, const char* end, Copy* copy) {
+  copy->put(*at, static_cast<u64>(end - *at));
+  *at = end;
+}
+
+const char* find(const char* from, char wanted) {
+  while (*from != 0 && *from != wanted) from++;
+  return from;
+}
+
+// pid (name) state ppid pgrp session tty_nr tpgid ...
+void translate_stat(const char* text, const char* end, Copy* copy) {
+  const char* at = text;
+  put_number(&at, Word::Process, copy);
+  const char* name_end = end;
+  while (name_end > at && *name_end != ')') name_end--;
+  constexpr Word kFields[] = {Word::Plain, Word::Process, Word::Group, Word::Session, Word::Plain, Word::Group};
+  put_until(&at, find(name_end, ' '), copy);
+  for (Word field : kFields) {
+    if (*at != ' ') break;
+    put_until(&at, at + 1, copy);
+    if (field == Word::Plain) {
+      put_until(&at, find(at, ' '), copy);
+    } else {
+      put_number(&at, field, copy);
+    }
+  }
+  put_until(&at, end, copy);
+}
+
+// name (pid, #threads: n)
+void translate_scheduling(const char* text, const char* end, Copy* copy) {
+  const char* at = text;
+  const char* number = find(text, '\n');
+  while (number > text && *number != '(') number--;
+  put_until(&at, *number == '(' ? number + 1 : number, copy);
+  if (*at >= '0' && *at <= '9') put_number(&at, Word::Process, copy);
+  put_until(&at, end, copy);
+}
+
+// All of a short text, ending in NUL. Its length, or -errno.
+i64 read_whole(i32 fd, char* buffer, u64 capacity) {
+  u64 length = 0;
+  while (length + 1 < capacity) {
+    const i64 bytes = raw_syscall(__NR_read, fd, buffer + length, capacity - 1 - length);
+    if (bytes < 0) return bytes;
+    if (bytes == 0) break;
+    length += static_cast<u64>(bytes);
+  }
+  buffer[length] = 0;
+  return static_cast<i64>(length);
+}
+
+i64 translate_words(i32 fd, ProcPlace place, char* buffer, Copy* copy) {
+  Translator translator(place, copy);
+  for (;;) {
+    const i64 bytes = raw_syscall(__NR_read, fd, buffer, kBufferBytes);
+    if (bytes < 0) return bytes;
+    if (bytes == 0) break;
+    translator.feed(buffer, static_cast<u64>(bytes));
+  }
+  translator.end_word();
+  return 0;
+}
+
+}  // namespace
+
+i64 translate_text(Scratch* scratch, i32 fd, ProcPlace place, bool close_on_exec) {
+  static_assert(sizeof scratch->pointers >= 2 * kBufferBytes);
+  char* text = reinterpret_cast<char*>(scratch->pointers);
+  Copy copy(text + kBufferBytes, close_on_exec);
+  i64 result;
+  if (place == ProcPlace::Stat || place == ProcPlace::Scheduling) {
+    result = read_whole(fd, text, kBufferBytes);
+    const char* end = text + (result > 0 ? result : 0);
+    if (result > 0 && place == ProcPlace::Stat) translate_stat(text, end, &copy);
+    if (result > 0 && place == ProcPlace::Scheduling) translate_scheduling(text, end, &copy);
+  } else {
+    result = translate_words(fd, place, text, &copy);
+  }
+  const i64 finished = copy.finish(fd);
+  if (result == -ESRCH) return 0;  // the process has ended: the program's own read says so
+  return result < 0 ? result : finished;
+}
+
+}  // namespace stasis::runtime
