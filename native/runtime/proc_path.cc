@@ -154,9 +154,14 @@ bool next_name(const char** path, Name* name) {
   return name->length != 0;
 }
 
-// self and thread-self at the very end of a path are the links themselves to calls that do not follow.
+// self and thread-self at the very end of a path are the links themselves to calls that do not follow. A slash behind a
+// name that is no directory is the kernel's to refuse.
 void end_at_link(ProcPosition* at, const ProcPosition& before, const Name& last, const char* path) {
-  if (before.place != ProcPlace::Root || path[-1] == '/') return;
+  if (path[-1] == '/') {
+    if (at->place >= ProcPlace::SelfLink) at->place = ProcPlace::Other;
+    return;
+  }
+  if (before.place != ProcPlace::Root) return;
   if (is(last, "self")) at->place = ProcPlace::SelfLink;
   if (is(last, "thread-self")) at->place = ProcPlace::ThreadSelfLink;
 }
@@ -241,8 +246,8 @@ ProcPosition position_of(i32 directory) {
     write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(directory));
   }
   struct statfs status;
-  const i64 result = directory == AT_FDCWD ? raw_syscall(__NR_statfs, ".", &status)
-                                           : raw_syscall(__NR_fstatfs, directory, &status);
+  const i64 result =
+      directory == AT_FDCWD ? raw_syscall(__NR_statfs, ".", &status) : raw_syscall(__NR_fstatfs, directory, &status);
   if (result < 0 || status.f_type != PROC_SUPER_MAGIC) return kElsewhere;
   const i64 length = raw_syscall(__NR_readlink, link, link, sizeof link - 1);
   if (length <= 0 || length == sizeof link - 1) return kElsewhere;

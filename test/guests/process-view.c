@@ -37,6 +37,7 @@ static void links(const char* program) {
   CHECK(readlink("/proc/self/fd/9999", link, sizeof link) == -1 && errno == ENOENT);
   CHECK(readlink("/proc/self/exe/", link, sizeof link) == -1 && errno == ENOTDIR);
   CHECK(syscall(SYS_readlink, 8, link, sizeof link) == -1 && errno == EFAULT);
+  memset(link, 0, sizeof link);
   CHECK(readlink("/proc/self", link, sizeof link) > 0 && atoi(link) == getpid());
   int fd = open("/dev/null", O_RDONLY);
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
