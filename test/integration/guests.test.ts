@@ -1,5 +1,5 @@
-// Every guest program of test/guests, in each way it is linked, as each user: bare, under `stasis run`, and, if it is a checkpoint guest,
-// through this course:
+// Every guest program of test/guests, in each way it is linked, as each user: bare, under `stasis run`, under `stasis run --shift-ids`, where
+// every id it sees is another one than the kernel's, and, if it is a checkpoint guest, through this course:
 //
 //     run, READY, checkpoint --leave-running         -> first    the original goes on and passes
 //     restore first                                  -> copy     checkpointed at once, which ends it -> second
@@ -17,6 +17,9 @@ import { TestHome } from '../support/home.js';
 import { guestBinaries, guestSources } from '../support/paths.js';
 import { users } from '../support/users.js';
 import { sleep } from '../support/waiting.js';
+
+/** Far from any id that this machine gives out while the tests run, so that one that is not translated shows. */
+const shift = 100_000;
 
 interface Guest {
   /** File name in build/guests. */
@@ -60,10 +63,11 @@ class Course {
   constructor(
     readonly home: TestHome,
     readonly guest: Guest,
+    label = '',
   ) {
-    this.directory = join(home.scratch, 'files');
-    this.go = join(home.scratch, 'go');
-    this.#saved = join(home.scratch, 'saved');
+    this.directory = join(home.scratch, `files${label}`);
+    this.go = join(home.scratch, `go${label}`);
+    this.#saved = join(home.scratch, `saved${label}`);
     this.words = [join(guestBinaries, guest.name)];
     this.env = { GUEST_DIR: this.directory, GUEST_GO: this.go };
     this.reset();
@@ -112,8 +116,16 @@ describe.each(users)('as $name', (user) => {
 
     course.reset();
     writeFileSync(course.go, '');
-    const launched = await home.stasis(['run', '--', ...course.words], { env: course.env });
+    const other = new Course(home, guest, '-shifted');
+    writeFileSync(other.go, '');
+    const [launched, shifted] = await Promise.all([
+      home.stasis(['run', '--', ...course.words], { env: course.env }),
+      home.stasis(['run', '--shift-ids', String(shift), '--', ...other.words], {
+        env: { ...other.env, GUEST_SHIFT: String(shift) },
+      }),
+    ]);
     expect(launched, 'stasis run').toMatchObject({ code: 0, stdout: expect.stringMatching(/(^|\n)PASS\n$/) });
+    expect(shifted, 'with shifted ids').toMatchObject({ code: 0, stdout: expect.stringMatching(/(^|\n)PASS\n$/) });
     if (!guest.checkpoint) return;
 
     const agent = new LibraryAgent(home);
