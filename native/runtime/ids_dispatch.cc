@@ -96,6 +96,8 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_utimensat:
     case __NR_inotify_add_watch:
       return trapped_path_call(trap);
+    case __NR_getcwd:
+      return trapped_getcwd(trap);
     case __NR_getdents:
     case __NR_getdents64:
       return trapped_getdents(trap);

@@ -298,4 +298,29 @@ i64 trapped_path_call(Trap& trap) {
   return handle_path(trap, *call);
 }
 
+namespace {
+
+i64 get_directory(void* argument) {
+  const auto* request = static_cast<const Request*>(argument);
+  char* path = original_path(*request);
+  char* answer = answer_buffer(*request);
+  const i64 length = raw_syscall(__NR_getcwd, path, wire::kMaxExePath);
+  if (length < 0) return length;
+  const u64 bytes = reverse_path(path, answer, wire::kMaxExePath) + 1;
+  if (bytes > request->trap->arguments[1]) return -ERANGE;
+  const i64 result = write_program(request->trap->arguments[0], answer, bytes);
+  return result < 0 ? result : static_cast<i64>(bytes);
+}
+
+}  // namespace
+
+i64 trapped_getcwd(Trap& trap) {
+  Scratch* scratch = wait_for_scratch();
+  if (scratch == nullptr) return -ENOMEM;
+  Request request{&trap, nullptr, scratch, Request::Done};
+  const i64 result = run_on_scratch(scratch, get_directory, &request);
+  release_scratch(scratch);
+  return result;
+}
+
 }  // namespace stasis::runtime
