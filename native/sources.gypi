@@ -117,6 +117,7 @@
       "native/runtime/filter.cc",
       "native/runtime/fork.cc",
       "native/runtime/ids.cc",
+      "native/runtime/ids_capability.cc",
       "native/runtime/ids_clone.cc",
       "native/runtime/ids_complete.cc",
       "native/runtime/ids_dir.cc",

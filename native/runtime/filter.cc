@@ -110,7 +110,7 @@ constexpr Entry kEntries[] = {
     {.number = __NR_ptrace, .part = kPartIds, .test = Test::Always},
     {.number = __NR_setpgid, .part = kPartIds, .test = Test::Always, .last = __NR_setsid},
     {__NR_getpgid, kPartIds, Test::Always},
-    {__NR_getsid, kPartIds, Test::Always},
+    {.number = __NR_getsid, .part = kPartIds, .test = Test::Always, .last = __NR_capset},  // getsid, capget, capset
     {.number = __NR_rt_sigtimedwait, .part = kPartIds, .test = Test::Always, .last = __NR_rt_sigqueueinfo},
     // Masks that could block SIGSYS while a handler runs in the call.
     {__NR_rt_sigsuspend, kPartBase, Test::Always},

@@ -60,6 +60,9 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_perf_event_open:
     case __NR_prctl:
       return trapped_identity(trap);
+    case __NR_capget:
+    case __NR_capset:
+      return trapped_capability(trap);
     case __NR_kill:
     case __NR_tkill:
     case __NR_tgkill:
