@@ -22,6 +22,7 @@ namespace stasis::runtime {
 namespace {
 
 constexpr u32 kThunkCount = 4096;
+constexpr u32 kSharedThunks = kThunkCount - 2 * wire::kSignalCount;  // the rest: two for each signal
 constexpr u32 kThunkBytes = 16;
 constexpr u64 kHandlerDefault = 0;
 constexpr u64 kHandlerIgnore = 1;
@@ -34,24 +35,30 @@ constexpr u32 kStackDisabled = 2;  // SS_DISABLE
 
 extern "C" {
 extern const char stasis_thunks[], stasis_thunks_end[];
-u64 stasis_thunk_handlers[kThunkCount];  // 0 until taken, then never changed
+u64 stasis_thunk_handlers[kThunkCount];  // 0 until taken; the shared ones then never change
 u64 stasis_handler_mask = kHandlerMask;  // read by blocking.S
 }
 
 namespace {
 
-// The thunk of `handler`, with an odd number if it gets a siginfo. If all are taken, the handler itself: it then runs
-// above a runtime frame when it interrupts a blocking call, and sees the system's ids in its siginfo.
-u64 thunk_of(u64 handler, u64 flags) {
-  for (u32 i = (flags & SA_SIGINFO) != 0 ? 1 : 0; i < kThunkCount; i += 2) {
+// The thunk of `handler`, with an odd number if it gets a siginfo. When all are taken, one that belongs to the signal and
+// changes with its handler.
+u64 thunk_of(u32 signal, u64 handler, u64 flags) {
+  const u32 odd = (flags & SA_SIGINFO) != 0 ? 1 : 0;
+  u32 i = odd;
+  for (; i < kSharedThunks; i += 2) {
     u64 present = __atomic_load_n(&stasis_thunk_handlers[i], __ATOMIC_ACQUIRE);
     if (present == 0 && __atomic_compare_exchange_n(&stasis_thunk_handlers[i], &present, handler, false,
                                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       present = handler;
     }
-    if (present == handler) return reinterpret_cast<u64>(stasis_thunks) + i * kThunkBytes;
+    if (present == handler) break;
   }
-  return handler;
+  if (i >= kSharedThunks) {
+    i = kSharedThunks + 2 * (signal - 1) + odd;
+    __atomic_store_n(&stasis_thunk_handlers[i], handler, __ATOMIC_RELEASE);
+  }
+  return reinterpret_cast<u64>(stasis_thunks) + i * kThunkBytes;
 }
 
 u64 handler_of(u64 thunk) {
@@ -79,7 +86,7 @@ i64 change_action(u32 signal, const wire::KernelSigaction* action, wire::KernelS
   if (action != nullptr) {
     registered = *action;
     registered.mask &= ~kSignalSysBit;
-    if (registered.handler > kHandlerIgnore) registered.handler = thunk_of(registered.handler, registered.flags);
+    if (registered.handler > kHandlerIgnore) registered.handler = thunk_of(signal, registered.handler, registered.flags);
   }
   i64 result = raw_syscall(__NR_rt_sigaction, signal, action != nullptr ? &registered : nullptr, &before, 8);
   if (result < 0) return result;
@@ -174,6 +181,15 @@ void roll_back(arch::KernelUcontext* interrupted, const arch::KernelUcontext* pr
 }
 
 }  // namespace
+
+void go_on_waiting(arch::KernelUcontext* interrupted) {
+  if (interrupted->context.rip != reinterpret_cast<u64>(stasis_blocking_after) ||
+      static_cast<i64>(interrupted->context.rax) != -EINTR) {
+    return;
+  }
+  interrupted->context.rip = reinterpret_cast<u64>(stasis_blocking_site);
+  roll_back(interrupted, reinterpret_cast<const arch::KernelUcontext*>(interrupted->context.rbx));
+}
 
 // Called on the way into a program's handler, on the handler's stack. `has_info`: the kernel has filled in the frame's
 // siginfo. Returns the frame to enter it with.

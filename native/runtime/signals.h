@@ -22,4 +22,8 @@ inline constexpr u64 kHandlerMask =
 // -errno.
 i64 set_action(u32 signal, const wire::KernelSigaction* action, wire::KernelSigaction* old);
 
+// For a signal that the program ignores but that has ended its blocking call with EINTR: the call is made again, from its
+// beginning.
+void go_on_waiting(arch::KernelUcontext* interrupted);
+
 }  // namespace stasis::runtime

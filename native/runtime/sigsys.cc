@@ -43,7 +43,10 @@ struct SigsysFrame {
 // enter, or 0.
 u64 foreign_signal(arch::KernelUcontext* context, u64* frame) {
   wire::KernelSigaction action = g_state.actions[kSignalSys - 1];
-  if (action.handler == kHandlerIgnore) return 0;
+  if (action.handler == kHandlerIgnore) {
+    go_on_waiting(context);
+    return 0;
+  }
   if (action.handler == kHandlerDefault) {
     wire::KernelSigaction none{};
     raw_syscall(__NR_rt_sigaction, kSignalSys, &none, 0, 8);
