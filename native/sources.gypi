@@ -128,6 +128,7 @@
       "native/runtime/ids_proc.cc",
       "native/runtime/ids_proc_text.cc",
       "native/runtime/ids_process.cc",
+      "native/runtime/ids_ptrace.cc",
       "native/runtime/ids_signal.cc",
       "native/runtime/ids_signalfd.cc",
       "native/runtime/ids_table.cc",

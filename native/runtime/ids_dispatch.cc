@@ -109,6 +109,8 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_dup3:
     case __NR_close_range:
       return trapped_fd_call(trap);
+    case __NR_ptrace:
+      return trapped_ptrace(trap);
     default:
       return dispatch_base(trap);
   }

@@ -48,11 +48,7 @@ i64 read_outgoing(OutgoingInfo* info, u64 address) {
   if (read_program(info->bytes + kKernelBytes, address + kKernelBytes, sizeof info->bytes - kKernelBytes) < 0) {
     memset(info->bytes + kKernelBytes, 0, sizeof info->bytes - kKernelBytes);
   }
-  if (sender_in(info->head) == Sender::Process && info->head.pid > 0) {
-    i64 system_pid = system_of(info->head.pid);
-    // A number of the program's own making arrives as one that it does not know.
-    if (system_pid > 0) info->head.pid = static_cast<i32>(system_pid);
-  }
+  translate_outgoing_info(&info->head);
   return 0;
 }
 
@@ -153,6 +149,13 @@ void translate_info(void* info) {
   if (sender_in(*head) == Sender::Process && head->pid > 0) {
     head->pid = static_cast<i32>(virtual_of(static_cast<u32>(head->pid)));
   }
+}
+
+void translate_outgoing_info(SignalInfoHead* info) {
+  if (sender_in(*info) != Sender::Process || info->pid <= 0) return;
+  const i64 system_pid = system_of(info->pid);
+  // A number of the program's own making arrives as one that it does not know.
+  if (system_pid > 0) info->pid = static_cast<i32>(system_pid);
 }
 
 void translate_program_info(u64 address) {

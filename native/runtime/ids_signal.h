@@ -15,4 +15,7 @@ struct SignalInfoHead {
 };
 static_assert(sizeof(SignalInfoHead) == 24);
 
+// Of an info that the program gives to the kernel: the process it names as its sender becomes a system id.
+void translate_outgoing_info(SignalInfoHead* info);
+
 }  // namespace stasis::runtime
