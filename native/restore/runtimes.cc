@@ -65,6 +65,8 @@ Result<std::string> install_runtime(int file, const std::string& build_id, const
   UniqueFd copy =
       STASIS_TRY(open_file_at(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0500, "storing the runtime"));
   ScopeExit remove([&] { unlink(temporary.c_str()); });
+  // For a program that gives up root, which then executes it by /proc/self/exe; the directory lets nobody else in.
+  if (fchmod(copy.get(), 0555) != 0) return Error::of_errno("fchmod", "storing the runtime").with_path(temporary);
   STASIS_TRY(write_at(copy.get(), content, 0, temporary));
   STASIS_TRY(sync_file(copy.get(), temporary));
   // Closed first: a file that is open for writing cannot be executed (ETXTBSY).

@@ -41,7 +41,8 @@ function store(file: string, path: string): void {
   const temporary = `${path}.${randomBytes(4).toString('hex')}`;
   try {
     copyFileSync(file, temporary);
-    chmodSync(temporary, 0o500);
+    // For a program that gives up root, which then executes it by /proc/self/exe; the directory lets nobody else in.
+    chmodSync(temporary, 0o555);
     renameSync(temporary, path);
   } catch (error) {
     try {
