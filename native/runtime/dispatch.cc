@@ -27,8 +27,9 @@ i64 dispatch_base(Trap& trap) {
     case __NR_io_pgetevents:
       return trapped_masked_call(trap);
     case __NR_fork:
+    case __NR_vfork:
     case __NR_clone:
-      return trapped_fork(trap);
+      return trapped_clone(trap);
     case __NR_execve:
     case __NR_execveat:
       return trapped_exec(trap);

@@ -9,7 +9,7 @@
 #include <asm/signal.h>
 
 #include "runtime/ids.h"
-#include "runtime/ids_clone.h"
+#include "runtime/births.h"
 #include "runtime/program_memory.h"
 #include "runtime/scratch.h"
 #include "runtime/state.h"

@@ -1,7 +1,7 @@
 // The runtime's data and the descriptor that leads a tracer to it (see state.h, wire/descriptor.h).
 #include "runtime/state.h"
 
-#include "runtime/ids_clone.h"
+#include "runtime/births.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 

@@ -40,7 +40,7 @@ i64 trapped_sigprocmask(Trap& trap);  // masks.cc
 i64 trapped_masked_call(
     Trap& trap);  // masks.cc: rt_sigsuspend, ppoll, pselect6, epoll_pwait, epoll_pwait2, io_pgetevents
 i64 trapped_sigreturn(Trap& trap);    // masks.cc; returns only if the frame cannot be used
-i64 trapped_fork(Trap& trap);         // fork.cc
+i64 trapped_clone(Trap& trap);        // births.cc: fork, vfork, clone
 i64 trapped_exec(Trap& trap);         // exec.cc
 i64 trapped_readlink(Trap& trap);     // exe_link.cc
 i64 trapped_timed_call(Trap& trap);   // timed_calls.cc
@@ -59,7 +59,6 @@ i64 trapped_signalfd_read(Trap& trap);     // ids_signalfd.cc: read, readv, prea
 i64 trapped_signalfd_copy(Trap& trap);     // ids_signalfd.cc
 bool copies_descriptor(const Trap& trap);  // ids_signalfd.cc: dup and its like of such a descriptor
 i64 trapped_wait(Trap& trap);              // ids_wait.cc: wait4, waitid
-i64 trapped_clone(Trap& trap);             // ids_clone.cc: fork, vfork, clone
 i64 trapped_exit(Trap& trap);              // ids_futex.cc: exit, exit_group
 i64 trapped_futex(Trap& trap);             // ids_futex.cc; absolute waits are handed to timed_calls.cc
 i64 trapped_fcntl(Trap& trap);             // ids_fcntl.cc

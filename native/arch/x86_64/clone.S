@@ -1,11 +1,11 @@
-// Births: clone(2) for the program where the child shares its memory (runtime/ids_clone.cc). Nobody can leave by the SIGSYS frame
+// Births: clone(2) for the program where the child shares its memory (runtime/births.cc). Nobody can leave by the SIGSYS frame
 // then who finds it overwritten: the child of a vfork runs on the stacks where its parent's frames lie. Whoever leaves from here gets
 // all of the program's registers from a BirthSide, and continues behind the program's system call by a jump through rcx, which the
 // instruction changes anyway, as it does r11.
 //
 //     window .. released   the program's mask is in force and rsp is the program's: a signal that arrives is finished by
 //                          leave_birth() as if the thread had jumped already
-    .set SIDE_R8, 0                 // struct BirthSide, asserted in ids_clone.cc
+    .set SIDE_R8, 0                 // struct BirthSide, asserted in births.cc
     .set SIDE_R9, 8
     .set SIDE_R10, 16
     .set SIDE_R12, 32

@@ -1,4 +1,5 @@
-// fork, vfork and clone with translated ids.
+// fork, vfork and clone. Those that copy memory are trapped always, since the child starts with marks of its own
+// (state.h), the others where ids are translated: in this application or in one around it.
 //
 // Rules. The program's id words (CLONE_PARENT_SETTID, CLONE_CHILD_SETTID) hold the virtual id before parent or child
 // goes on, and are never written after that, since a thread may end and its memory be another's at once. So the kernel
@@ -10,7 +11,7 @@
 //                   even its stack; and where no stack is given
 //
 // What the child does before it jumps runs on its own new stack, or on one in the BirthRecord where it has none.
-#include "runtime/ids_clone.h"
+#include "runtime/births.h"
 
 #include <asm/signal.h>
 #include <linux/futex.h>
@@ -112,18 +113,24 @@ void write_word(u64 address, u32 virtual_id) {
   if (address != 0) write_program(address, &virtual_id, sizeof virtual_id);
 }
 
+u32 born_now() { return ids_on() ? stamp_now() : 0; }
+
+u32 virtual_of_birth(u32 system_id, u32 flags, u32 born) {
+  return ids_on() ? bind_birth(system_id, flags, born) : system_id;
+}
+
 i64 fork_process(Trap& trap, const CloneCall& call) {
-  const u32 born = stamp_now();
+  const u32 born = born_now();
   // The child runs on a copy of this frame first, so a new stack waits until the frame is left.
   const i64 result = raw_syscall(__NR_clone, kernel_flags(call), 0, call.parent_tid, call.child_tid, call.tls);
   if (result < 0) return result;
   if (result > 0) {
-    const u32 virtual_id = bind_birth(static_cast<u32>(result), 0, born);
+    const u32 virtual_id = virtual_of_birth(static_cast<u32>(result), 0, born);
     write_word(parent_word_of(call), virtual_id);
     return virtual_id;
   }
   start_process();
-  write_word(child_word_of(call), bind_birth(g_process.owner_pid, 0, born));
+  write_word(child_word_of(call), virtual_of_birth(g_process.owner_pid, 0, born));
   if (call.stack != 0) trap.context->context.rsp = call.stack;
   return 0;
 }
@@ -207,7 +214,7 @@ void prepare_sides(BirthRecord* birth, const CloneCall& call) {
 }
 
 void bind_and_write(BirthRecord* birth, u32 system_id) {
-  birth->virtual_id = bind_birth(system_id, birth->flags, birth->born);
+  birth->virtual_id = virtual_of_birth(system_id, birth->flags, birth->born);
   write_word(birth->parent_word, birth->virtual_id);
   if (birth->child_word != birth->parent_word) write_word(birth->child_word, birth->virtual_id);
 }
@@ -252,7 +259,7 @@ i64 share_memory(Trap& trap, const CloneCall& call) {
     const u64 mask = kSignalSysBit;
     raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, &mask, nullptr, sizeof mask);
   }
-  birth->born = stamp_now();
+  birth->born = born_now();
   const i64 result = stasis_birth(birth);
   if (result < 0) {
     release_side(&birth->child);

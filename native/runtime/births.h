@@ -1,4 +1,4 @@
-// Births under translation: what others need of ids_clone.cc.
+// Births of processes and threads: what others need of births.cc.
 #pragma once
 
 #include "arch/x86_64/sigframe.h"
