@@ -19,6 +19,12 @@ wanted=(
   "setpriv util-linux"
   "prlimit util-linux"
   "script bsdutils"
+  "perl perl"
+  "make make"
+  "ps procps"
+  "pgbench postgresql"
+  "strace strace"
+  "gdb gdb"
 )
 
 missing() {

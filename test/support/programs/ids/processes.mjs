@@ -1,0 +1,98 @@
+// Processes of Node: child_process, cluster, worker_threads, process.kill. Prints "id N" for each id it sees.
+
+import assert from 'node:assert/strict';
+import { execFile, fork, spawn } from 'node:child_process';
+import cluster from 'node:cluster';
+import { once } from 'node:events';
+import { readlinkSync } from 'node:fs';
+import { get } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+
+const self = fileURLToPath(import.meta.url);
+const show = (id) => console.log(`id ${id}`);
+
+async function withChildren() {
+  const { stdout } = await promisify(execFile)('sh', ['-c', 'echo $$ $PPID']);
+  const [pid, parent] = stdout.split(' ').map(Number);
+  assert.equal(parent, process.pid);
+  show(pid);
+
+  const sleeper = spawn('sleep', ['60']);
+  show(sleeper.pid);
+  assert.ok(process.kill(sleeper.pid, 0));
+  process.kill(sleeper.pid, 'SIGTERM');
+  assert.deepEqual(await once(sleeper, 'exit'), [null, 'SIGTERM']);
+  assert.throws(() => process.kill(sleeper.pid, 0), { code: 'ESRCH' });
+
+  const child = fork(self, ['child']);
+  child.send({ add: [20, 22] });
+  const [answer] = await once(child, 'message');
+  assert.deepEqual(answer, { sum: 42, pid: child.pid, parent: process.pid });
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+
+  const signalled = once(process, 'SIGUSR2');
+  spawn('sh', ['-c', `kill -USR2 ${process.pid}`]);
+  await signalled;
+}
+
+function child() {
+  process.once('message', ({ add: [a, b] }) => {
+    process.send({ sum: a + b, pid: process.pid, parent: process.ppid }, () => process.disconnect());
+  });
+}
+
+async function withWorkers() {
+  const workers = Array.from({ length: 3 }, () => new Worker(self));
+  for (const worker of workers) {
+    worker.postMessage('who');
+    const [pid] = await once(worker, 'message');
+    assert.equal(pid, process.pid);
+    await worker.terminate();
+  }
+}
+
+const ask = (port) =>
+  new Promise((resolve, reject) => {
+    get({ port, host: '127.0.0.1', agent: false }, (response) => {
+      let text = '';
+      response.on('data', (chunk) => (text += chunk));
+      response.on('end', () => resolve(Number(text)));
+    }).once('error', reject);
+  });
+
+async function withCluster() {
+  cluster.setupPrimary({ exec: self, args: ['server'] });
+  const servers = [cluster.fork(), cluster.fork()];
+  const ports = await Promise.all(servers.map(async (server) => (await once(server, 'listening'))[0].port));
+  assert.equal(ports[0], ports[1]);
+  const seen = new Set();
+  for (let i = 0; i < 20; i++) seen.add(await ask(ports[0]));
+  assert.deepEqual([...seen].sort(), servers.map((server) => server.process.pid).sort());
+  for (const pid of seen) show(pid);
+  process.kill(servers[0].process.pid, 'SIGKILL');
+  const [code, signal] = await once(servers[0], 'exit');
+  assert.deepEqual([code, signal], [null, 'SIGKILL']);
+  assert.equal(await ask(ports[0]), servers[1].process.pid);
+  servers[1].kill();
+  await once(servers[1], 'exit');
+}
+
+async function server() {
+  const { createServer } = await import('node:http');
+  createServer((_, response) => response.end(String(process.pid))).listen(0, '127.0.0.1');
+}
+
+if (!isMainThread) parentPort.once('message', () => parentPort.postMessage(process.pid));
+else if (process.argv[2] === 'child') child();
+else if (process.argv[2] === 'server') await server();
+else {
+  show(process.pid);
+  show(process.ppid);
+  assert.equal(readlinkSync('/proc/self'), String(process.pid));
+  await withChildren();
+  await withWorkers();
+  await withCluster();
+  console.log('PASS');
+}
