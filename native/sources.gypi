@@ -97,12 +97,14 @@
       "native/keeper/failure.cc",
       "native/keeper/main.cc",
       "native/keeper/options.cc",
+      "native/keeper/publish.cc",
       "native/keeper/signals.cc",
       "native/keeper/status.cc",
       "native/keeper/working_set.cc",
       "native/launch/id_table.cc",
       "native/launch/marker.cc",
-      "native/restore/report.cc"
+      "native/restore/report.cc",
+      "native/runtime/net_address.cc"
     ],
     "stasis_runtime_sources": [
       "native/arch/x86_64/blocking.S",

@@ -6,6 +6,8 @@ export type { RunOptions } from './application/launch.js';
 export type { LogChunk, LogOptions } from './application/logs.js';
 export type { Stdio, Stream } from './application/stdio.js';
 export type { HostReport } from './check/check.js';
+export type { PublishedPort } from './environment/publish.js';
+export type { EnvironmentPlace } from './environment/registry.js';
 export { type ErrorSubject, StasisError, type StasisErrorCode, type StasisErrorOptions } from './errors.js';
 export type { Feature, RestoreTimings } from './native.js';
 export type { CheckpointOptions } from './snapshot/checkpoint.js';

@@ -78,6 +78,10 @@ export interface LaunchOptions {
   readonly stdio: StdioDescriptors;
   /** Every id the program sees is the system's plus this; 0 or absent: ids are the system's. */
   readonly shiftIds?: number;
+  /** NETWORK:HOST, its place in an environment; without one it has the host's addresses. */
+  readonly place?: string;
+  /** PROTOCOL,ADDRESS,PORT,PORT each: where a port of the environment can be reached. */
+  readonly publish?: readonly string[];
   /** Until the program runs; 30000 if absent. */
   readonly timeoutMs?: number;
 }

@@ -16,6 +16,8 @@ launch::LaunchOptions launch_options(const Options& options) {
   if (result.command.empty()) options.complain("command", "an array with at least one string");
   result.environment = options.texts("env");
   result.cwd = options.text("cwd");
+  if (options.has("place")) result.place = options.text("place");
+  if (options.has("publish")) result.publish = options.texts("publish");
   if (options.has("shiftIds")) {
     const std::int64_t shift = options.integer("shiftIds");
     if (shift < 0 || shift >= wire::kPidLimit) options.complain("shiftIds", "a number below 4194304");

@@ -72,13 +72,23 @@ bool Application::map_report(Failure& failure) {
   return true;
 }
 
+namespace {
+
+// Of the filter, with a table.
+u32 parts_of(const Options& options) { return wire::kPartIds | (options.network != 0 ? wire::kPartNet : 0); }
+
+}  // namespace
+
 // Only an application that asks for it has a table: in a plain launch, virtual and system ids are the same.
 bool Application::make_ids(const Options& options, Failure& failure) {
   ids_fd_ = options.ids_fd;
-  if (options.shift_ids != 0) {
+  if (options.shift_ids != 0 || options.network != 0) {
     const char* id = strrchr(options.directory, '/') + 1;
-    auto table = launch::make_id_table(
-        {.application = id, .parts = wire::kPartIds, .shift = static_cast<u32>(options.shift_ids)});
+    auto table = launch::make_id_table({.application = id,
+                                        .parts = parts_of(options),
+                                        .shift = static_cast<u32>(options.shift_ids),
+                                        .environment = static_cast<u32>(options.network),
+                                        .own_address = static_cast<u32>(options.host)});
     if (!table.ok()) {
       failure = failure_of_errno(table.error().error, "making the table of ids");
       return false;
@@ -117,7 +127,7 @@ bool Application::execute(const Options& options, Failure& failure) {
                                               .report_fd = report_fd_,
                                               .done_fd = done[1],
                                               .ids_fd = ids_fd_,
-                                              .parts = ids_fd_ >= 0 ? wire::kPartIds : 0,
+                                              .parts = ids_fd_ >= 0 ? parts_of(options) : 0,
                                               .plan_fd = options.plan_fd});
   if (marker.empty()) {
     failure = failure_of_kind(ErrorKind::Usage, "the runtime's path is too long");

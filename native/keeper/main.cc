@@ -29,6 +29,7 @@
 #include "keeper/control.h"
 #include "keeper/failure.h"
 #include "keeper/options.h"
+#include "keeper/publish.h"
 #include "keeper/signals.h"
 #include "keeper/status.h"
 #include "keeper/working_set.h"
@@ -78,6 +79,7 @@ class Keeper {
   ApplicationStatus status_;
   ControlSocket control_;
   Witness witness_;
+  Publisher publisher_;
   bool ended_ = false;
   int wait_status_ = 0;
   char snapshot_[PATH_MAX] = "";
@@ -106,7 +108,7 @@ bool Keeper::prepare(Failure& failure) {
   if (directory_ < 0) return failed("opening the application's directory");
   null_ = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null_ < 0) return failed("opening /dev/null");
-  return true;
+  return publisher_.open(options_, failure);
 }
 
 // What needs no process yet.
@@ -159,6 +161,7 @@ bool Keeper::bring_up(Failure& failure) {
   if (!application.finish_start(failure)) return false;
   status_file_.publish();
   let_go();
+  publisher_.raise_limit();
   tell_success(options_.ready_fd, status_.pid, status_.start, options_.is_restore() ? &application.report() : nullptr);
   return true;
 }
@@ -196,12 +199,15 @@ void Keeper::await_working_set() {
 }
 
 void Keeper::wait_for_events(int timeout_ms) {
-  pollfd entries[kMaxClients + 2];
+  pollfd entries[kMaxClients + 3];
   entries[0] = {signals_, POLLIN, 0};
   int count = control_.fill(entries + 1);
-  if (poll(entries, static_cast<nfds_t>(count) + 1, timeout_ms) <= 0) return;
+  pollfd& published = entries[count + 1];
+  published = {publisher_.fd(), POLLIN, 0};
+  if (poll(entries, static_cast<nfds_t>(count) + 2, timeout_ms) <= 0) return;
   // Before the clients: the one that has announced a checkpoint may be closing its connection right after the death.
   if (entries[0].revents != 0) read_signals();
+  if (published.revents != 0) publisher_.handle();
   reap();
   if (!ended_) control_.handle(entries + 1, count, status_, [](int number) { return application.signal(number); });
 }

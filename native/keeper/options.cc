@@ -3,6 +3,8 @@
 #include <climits>
 #include <cstring>
 
+#include "runtime/net_address.h"
+
 namespace stasis::keeper {
 
 bool parse_number(const char* text, long least, long most, long& number) {
@@ -17,6 +19,21 @@ bool parse_number(const char* text, long least, long most, long& number) {
 }
 
 namespace {
+
+const char* parse_environment(const char* value, Options& options) {
+  const char* colon = std::strchr(value, ':');
+  char network[8] = "";
+  long first = 0, second = 0;
+  if (colon == nullptr || colon - value >= static_cast<long>(sizeof network)) return "--environment takes NETWORK:HOST";
+  std::memcpy(network, value, static_cast<size_t>(colon - value));
+  if (!parse_number(network, runtime::kMinNetwork, runtime::kMaxNetwork, first) ||
+      !parse_number(colon + 1, 1, runtime::kMaxHost, second)) {
+    return "--environment takes NETWORK:HOST";
+  }
+  options.network = static_cast<int>(first);
+  options.host = static_cast<int>(second);
+  return nullptr;
+}
 
 const char* parse_option(const char* name, const char* value, Options& options) {
   auto is = [&](const char* option) { return std::strcmp(name, option) == 0; };
@@ -58,6 +75,11 @@ const char* parse_option(const char* name, const char* value, Options& options) 
     options.working_set.page_file = value;
   } else if (is("--page-file-stamp")) {
     options.working_set.stamp = value;
+  } else if (is("--environment")) {
+    return parse_environment(value, options);
+  } else if (is("--publish")) {
+    if (options.publications == kMaxPublications) return "too many published ports";
+    options.publish[options.publications++] = value;
   } else if (is("--deadline-ms")) {
     return number(1, options.deadline_ms);
   } else {
@@ -82,6 +104,7 @@ const char* parse_options(int count, char** arguments, Options& options) {
   if ((set.file != nullptr) != (set.page_file != nullptr) || (set.file != nullptr) != (set.stamp != nullptr)) {
     return "--working-set, --page-file and --page-file-stamp go together";
   }
+  if (options.publications > 0 && options.network == 0) return "--publish goes with --environment";
   int words = at < count ? count - at - 1 : 0;
   if (options.directory == nullptr || options.directory[0] != '/') return "--directory with an absolute path is needed";
   if (options.runtime == nullptr || options.runtime[0] != '/') return "--runtime with an absolute path is needed";

@@ -1,7 +1,8 @@
 // The keeper's arguments:
 //
 //     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--deadline-ms N]
-//                   [--shift-ids N] -- PROGRAM ARGV0 [ARG...]
+//                   [--shift-ids N] [--environment NETWORK:HOST [--publish PROTOCOL,ADDRESS,PORT,PORT]...]
+//                   -- PROGRAM ARGV0 [ARG...]
 //     stasis-keeper ... --plan-fd N
 //     stasis-keeper ... --pid N --report-fd N --done-fd N [--ids-fd N]
 //
@@ -19,20 +20,25 @@ namespace stasis::keeper {
 
 enum class Mode { Detached, Foreground };
 
+inline constexpr int kMaxPublications = 64;
+
 struct Options {
   const char* directory = nullptr;  // of the application, absolute
   const char* runtime = nullptr;    // absolute
   Mode mode = Mode::Detached;
-  int ready_fd = -1;         // -1: failures go to stderr, success is silent
-  int plan_fd = -1;          // restore
-  int pid = 0;               // restore: of the child that executes the runtime already
-  int report_fd = -1;        // its report page, with pid
-  int done_fd = -1;          // read end of its done pipe, with pid
-  int ids_fd = -1;           // translation table of that child, kept open for those that lose it
-  int shift_ids = 0;         // first launch: every id the program sees is the system's plus this
-  int deadline_ms = 30'000;  // until the application runs
-  WorkingSet working_set;    // restore: to be recorded
-  char** program = nullptr;  // PROGRAM, ARGV0, ..., null
+  int ready_fd = -1;          // -1: failures go to stderr, success is silent
+  int plan_fd = -1;           // restore
+  int pid = 0;                // restore: of the child that executes the runtime already
+  int report_fd = -1;         // its report page, with pid
+  int done_fd = -1;           // read end of its done pipe, with pid
+  int ids_fd = -1;            // translation table of that child, kept open for those that lose it
+  int shift_ids = 0;          // first launch: every id the program sees is the system's plus this
+  int network = 0, host = 0;  // first launch: place in an environment (runtime/net_address.h); 0: none
+  int publications = 0;
+  const char* publish[kMaxPublications] = {};  // ports reachable from outside the environment (publish.h)
+  int deadline_ms = 30'000;                    // until the application runs
+  WorkingSet working_set;                      // restore: to be recorded
+  char** program = nullptr;                    // PROGRAM, ARGV0, ..., null
   bool adopts() const { return pid > 0; }
   bool is_restore() const { return plan_fd >= 0 || adopts(); }
 };

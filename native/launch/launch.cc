@@ -39,6 +39,8 @@ std::vector<std::string> keeper_arguments(const KeeperOptions& options, const ch
 
 void append_program(std::vector<std::string>& arguments, const LaunchOptions& options, const ResolvedProgram& program) {
   if (options.shift_ids != 0) arguments.insert(arguments.end(), {"--shift-ids", std::to_string(options.shift_ids)});
+  if (!options.place.empty()) arguments.insert(arguments.end(), {"--environment", options.place});
+  for (const std::string& port : options.publish) arguments.insert(arguments.end(), {"--publish", port});
   arguments.insert(arguments.end(), {"--", program.path});
   arguments.insert(arguments.end(), program.arguments.begin(), program.arguments.end());
 }

@@ -38,6 +38,8 @@ struct LaunchOptions : KeeperOptions {
   std::vector<std::string> command;      // looked up with resolve_program
   std::vector<std::string> environment;  // NAME=value
   std::string cwd;                       // absolute
+  std::string place;                     // NETWORK:HOST in an environment (keeper/options.h); empty: none
+  std::vector<std::string> publish;      // PROTOCOL,ADDRESS,PORT,PORT
   std::uint32_t shift_ids = 0;           // not 0: every id the program sees is the system's plus this
 };
 

@@ -4,6 +4,7 @@
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { badType, badValue, checkOptions, checkSignal, checkTimeout } from '../arguments.js';
+import type { EnvironmentPlace } from '../environment/registry.js';
 import { fromSystemError, StasisError } from '../errors.js';
 import type { RestoreTimings } from '../native.js';
 import { callNativeNow } from '../native-call.js';
@@ -73,6 +74,11 @@ export class Application {
   get lastCheckpoint(): { readonly snapshot: string; readonly at: Date } | null {
     const last = this.#record.lastCheckpoint;
     return last === null ? null : { snapshot: last.snapshot, at: new Date(last.at) };
+  }
+
+  /** Where it is, if it is in an environment. */
+  get environment(): EnvironmentPlace | null {
+    return this.#record.environment ?? null;
   }
 
   /** The process id while it runs, else null. */
@@ -146,6 +152,7 @@ export class Application {
       createdAt,
       restoredFrom,
       lastCheckpoint,
+      environment: this.environment,
       status: this.status(),
     };
   }

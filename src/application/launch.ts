@@ -11,6 +11,7 @@ import {
   checkSignal,
   checkText,
 } from '../arguments.js';
+import { checkPublished, keeperArgument, type PublishedPort } from '../environment/publish.js';
 import { cancelled, fromSystemError, StasisError } from '../errors.js';
 import { type Addon, helperPrograms } from '../native.js';
 import { callNativeNow } from '../native-call.js';
@@ -30,6 +31,10 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Default `log`. */
   readonly stdio?: Stdio;
+  /** Name of an environment, a network of its own that comes into being with its first application; default: the host's addresses. */
+  readonly environment?: string;
+  /** Ports of the application that are reachable from outside its environment: `HOST:PORT[:VPORT][/udp]`. */
+  readonly publish?: readonly string[];
   /** For developers: every process id that the program sees is the system's plus this (1 to 4000000), so that a system id shows. */
   readonly shiftIds?: number;
   /** Aborted while the application starts: it is killed and removed. */
@@ -43,6 +48,7 @@ interface CheckedRun {
   readonly cwd: string;
   readonly streams: readonly [Stream, Stream, Stream];
   readonly shiftIds: number;
+  readonly environment: { readonly name: string; readonly publish: readonly PublishedPort[] } | undefined;
 }
 
 export async function run(home: Home, command: readonly string[], options: RunOptions = {}): Promise<Application> {
@@ -92,6 +98,7 @@ function checkRun(command: unknown, options: RunOptions): CheckedRun {
     cwd: resolve(options.cwd === undefined ? process.cwd() : checkText('options.cwd', options.cwd)),
     streams: checkStdio(options.stdio),
     shiftIds: options.shiftIds === undefined ? 0 : checkShift(options.shiftIds),
+    environment: checkEnvironmentPlace(options),
   };
 }
 
@@ -110,7 +117,9 @@ async function prepareRun(home: Home, run: CheckedRun, mode: 'detached' | 'foreg
     streams: run.streams,
     restoredFrom: null,
     takenRemedy: 'choose another name with --name',
+    ...(run.environment === undefined ? {} : { environment: run.environment }),
   });
+  const place = prepared.record.environment;
   const launch = {
     keeper: helpers.keeper,
     runtime: runtime.path,
@@ -120,8 +129,19 @@ async function prepareRun(home: Home, run: CheckedRun, mode: 'detached' | 'foreg
     cwd: run.cwd,
     stdio: prepared.stdio.fds,
     shiftIds: run.shiftIds,
+    ...(place === undefined
+      ? {}
+      : { place: `${place.network}:${place.host}`, publish: place.publish.map(keeperArgument) }),
   };
   return { prepared, launch };
+}
+
+function checkEnvironmentPlace({ environment, publish }: RunOptions): CheckedRun['environment'] {
+  const ports = checkPublished('options.publish', publish);
+  if (environment !== undefined) return { name: checkName('options.environment', environment), publish: ports };
+  if (ports.length > 0)
+    throw badValue('options.publish', "needs options.environment: without one ports are the host's");
+  return undefined;
 }
 
 function checkShift(shift: unknown): number {

@@ -11,6 +11,8 @@
 // where undo can still fetch it.
 
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import type { PublishedPort } from '../environment/publish.js';
+import { type EnvironmentPlace, joinEnvironment, leaveEnvironment } from '../environment/registry.js';
 import { fromSystemError, StasisError } from '../errors.js';
 import type { Addon } from '../native.js';
 import { callNative, callNativeNow } from '../native-call.js';
@@ -34,6 +36,7 @@ export interface Preparation {
   readonly runtime: string;
   readonly streams: readonly [Stream, Stream, Stream];
   readonly restoredFrom: string | null;
+  readonly environment?: { readonly name: string; readonly publish: readonly PublishedPort[] };
   /** Said when the name is taken. */
   readonly takenRemedy: string;
 }
@@ -80,8 +83,10 @@ export async function takePlace(home: Home, plan: Preparation): Promise<Place> {
   const paths = home.application(id);
   let claim: NameClaim | undefined;
   let stdio: OpenStdio | undefined;
+  let environment: EnvironmentPlace | undefined;
   const undo = (): void => {
     stdio?.close();
+    if (environment !== undefined) leaveEnvironment(home, environment, id);
     claim?.undo();
     removeDirectory(paths.directory);
   };
@@ -89,13 +94,17 @@ export async function takePlace(home: Home, plan: Preparation): Promise<Place> {
     mkdirSync(paths.directory, { mode: 0o700 });
     claim = plan.name === undefined ? claimAnyName(home, id) : await claimName(home, plan.name, id, plan);
     stdio = openStdio(plan.streams, paths, claim.replaced);
+    if (plan.environment !== undefined) {
+      environment = await joinEnvironment(home, plan.environment.name, id, plan.environment.publish);
+    }
+    const joined = environment;
     const taken = claim;
     const open = stdio;
     const replaced = `${paths.directory}/replaced`;
     return {
       paths,
       stdio,
-      describe: () => describe(home, id, taken.name, open, plan),
+      describe: () => describe(home, id, taken.name, open, plan, joined),
       commit() {
         open.close();
         taken.commit(replaced);
@@ -111,7 +120,14 @@ export async function takePlace(home: Home, plan: Preparation): Promise<Place> {
 
 const preparing = 'preparing the application';
 
-function describe(home: Home, id: string, name: string, stdio: OpenStdio, plan: Preparation): ApplicationRecord {
+function describe(
+  home: Home,
+  id: string,
+  name: string,
+  stdio: OpenStdio,
+  plan: Preparation,
+  environment: EnvironmentPlace | undefined,
+): ApplicationRecord {
   try {
     const record: ApplicationRecord = {
       version: 1,
@@ -128,6 +144,7 @@ function describe(home: Home, id: string, name: string, stdio: OpenStdio, plan: 
       bootId: bootId(),
       restoredFrom: plan.restoredFrom,
       lastCheckpoint: null,
+      ...(environment === undefined ? {} : { environment }),
     };
     writeRecord(home, record);
     return record;

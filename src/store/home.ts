@@ -42,6 +42,8 @@ export class Home {
   readonly runtimes: string;
   readonly partial: string;
   readonly verified: string;
+  /** Made by the first application in one. */
+  readonly environments: string;
 
   private constructor(root: string) {
     this.root = root;
@@ -51,6 +53,7 @@ export class Home {
     this.runtimes = join(root, 'runtimes');
     this.partial = join(root, 'partial');
     this.verified = join(root, 'verified');
+    this.environments = join(root, 'environments');
   }
 
   /** Opens the state directory and makes what is missing. Refuses one that another user could have prepared. */

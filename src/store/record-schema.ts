@@ -1,6 +1,7 @@
 // The shape of app.json as a schema. In a file of its own because loading zod costs more than most commands take.
 
 import { z } from 'zod';
+import { maxHost, maxNetwork, minNetwork } from '../environment/address.js';
 import { applicationIdPattern } from './home.js';
 import { isName } from './names.js';
 import type { ApplicationRecord } from './record.js';
@@ -8,6 +9,7 @@ import type { ApplicationRecord } from './record.js';
 const text = z.string().max(4096);
 const count = z.number().int().nonnegative();
 const number64 = z.string().regex(/^\d{1,20}$/);
+const port = z.number().int().min(1).max(65_535);
 const stream = z.object({ dev: number64, ino: number64, type: count });
 
 const schema = z.object({
@@ -25,6 +27,14 @@ const schema = z.object({
   bootId: z.string().max(64),
   restoredFrom: text.nullable(),
   lastCheckpoint: z.object({ snapshot: text, at: count }).nullable(),
+  environment: z
+    .object({
+      name: z.string().refine(isName, 'is no name'),
+      network: z.number().int().min(minNetwork).max(maxNetwork),
+      host: z.number().int().min(1).max(maxHost),
+      publish: z.array(z.object({ protocol: z.enum(['tcp', 'udp']), address: z.string().max(64), port, inside: port })),
+    })
+    .exactOptional(),
 });
 
 export function parseRecord(json: string): { record: ApplicationRecord } | { problem: string } {

@@ -5,6 +5,7 @@
 // wide. The schema library takes tens of milliseconds to load, so it is loaded when the first record is read, never for a launch.
 
 import { readdirSync, readFileSync } from 'node:fs';
+import type { EnvironmentPlace } from '../environment/registry.js';
 import { fromSystemError, StasisError } from '../errors.js';
 import { applicationIdPattern, type Home, replaceFile } from './home.js';
 import type { ProcessIdentity } from './process-identity.js';
@@ -39,6 +40,8 @@ export interface ApplicationRecord {
   readonly restoredFrom: string | null;
   /** The last checkpoint that left it running. */
   readonly lastCheckpoint: { readonly snapshot: string; readonly at: number } | null;
+  /** Where it is, if it is in an environment. */
+  readonly environment?: EnvironmentPlace;
 }
 
 export function writeRecord(home: Home, record: ApplicationRecord): void {

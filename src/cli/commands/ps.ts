@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Application } from '../../application/application.js';
 import { describeStatus, formatAge } from '../../application/describe.js';
+import { describePlace, hostSockets, openPorts } from '../../environment/ports.js';
 import { Stasis } from '../../stasis.js';
 import { type ApplicationStatus, hasEnded } from '../../store/status.js';
 import type { ActionRunner } from '../main.js';
@@ -28,20 +29,33 @@ export function define(command: Command, run: ActionRunner): void {
           snapshot: snapshotOf(application, status),
         };
       });
+      // Read once for all, and only if anybody is in an environment.
+      const inside = listed.some(({ application }) => application.environment !== null);
+      const sockets = inside ? hostSockets() : [];
+      const ports = ({ application, pid }: (typeof rows)[number]) =>
+        application.environment === null || pid === null ? [] : openPorts(application.environment, sockets);
       const now = Date.now();
       output.result(
-        rows.map(({ application, command, snapshot }) => ({ ...application.toJSON(), command, snapshot })),
+        rows.map((row) => {
+          const { application, command, snapshot } = row;
+          return { ...application.toJSON(), command, snapshot, ports: ports(row) };
+        }),
         table(
-          ['NAME', 'ID', 'STATUS', 'PID', 'AGE', 'SNAPSHOT', 'COMMAND'],
-          rows.map(({ application, status, pid, command, snapshot }) => [
-            application.name,
-            application.id,
-            describeStatus(status, now),
-            pid === null ? '-' : String(pid),
-            formatAge(now - application.createdAt.getTime()),
-            snapshot === null ? '-' : shorten(stasis.home, snapshot),
-            command.join(' ') || '-',
-          ]),
+          ['NAME', 'ID', 'STATUS', 'PID', 'AGE', ...(inside ? ['ADDRESS'] : []), 'SNAPSHOT', 'COMMAND'],
+          rows.map((row) => {
+            const { application, status, pid, command, snapshot } = row;
+            const place = application.environment;
+            return [
+              application.name,
+              application.id,
+              describeStatus(status, now),
+              pid === null ? '-' : String(pid),
+              formatAge(now - application.createdAt.getTime()),
+              ...(inside ? [place === null ? '-' : describePlace(place, ports(row))] : []),
+              snapshot === null ? '-' : shorten(stasis.home, snapshot),
+              command.join(' ') || '-',
+            ];
+          }),
         ),
       );
     }),

@@ -19,6 +19,8 @@ interface Options {
   readonly envFile?: readonly string[];
   readonly cwd?: string;
   readonly shiftIds?: number;
+  readonly environment?: string;
+  readonly publish?: readonly string[];
 }
 
 export function define(command: Command, run: ActionRunner): void {
@@ -30,6 +32,8 @@ export function define(command: Command, run: ActionRunner): void {
     .option('-e, --env <key=value>', 'set a variable, or pass one on by KEY; repeatable', collect)
     .option('--env-file <file>', 'set variables from a file of KEY=VALUE lines; repeatable', collect)
     .option('-w, --cwd <directory>', 'working directory')
+    .option('--environment <name>', 'run in an environment, with addresses and ports of its own')
+    .option('--publish <host:port[:vport]>', 'make a port of the environment reachable there; repeatable', collect)
     .addOption(new Option('--shift-ids <n>', 'add n to every id the program sees').argParser(parseShift).hideHelp())
     .passThroughOptions()
     .action((words: string[], options: Options) =>
@@ -38,6 +42,8 @@ export function define(command: Command, run: ActionRunner): void {
           env: environment(options),
           ...(options.name === undefined ? {} : { name: options.name }),
           ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+          ...(options.environment === undefined ? {} : { environment: options.environment }),
+          ...(options.publish === undefined ? {} : { publish: options.publish }),
           ...(options.shiftIds === undefined ? {} : { shiftIds: options.shiftIds }),
         };
         if (!options.detach) return runInForeground(openDefaultHome(), words, common);

@@ -1,0 +1,99 @@
+// Published ports: the keeper listens at an address of the system and passes on to a port of the application in its environment. The application
+// needs nothing for that and sees a peer 10.10.0.254, the keeper.
+//
+//     TCP   each connection is joined to one of the keeper's to the application; bytes go from socket to socket by splice(2)
+//     UDP   each peer has a socket of its own towards the application, by which answers find back; 60 s without a datagram end it
+//
+// Rules: nothing blocks, and nothing that peers do may use up the keeper: places are counted, a turn is bounded. Without a free place a connection waits
+// in the listener's backlog, and the peer that was silent longest gives way to a new one. What one side of a connection does (end of stream,
+// reset, a refused connection) the other side sees.
+#pragma once
+
+#include <sys/socket.h>
+
+#include "keeper/failure.h"
+#include "keeper/options.h"
+#include "wire/types.h"
+
+namespace stasis::keeper {
+
+struct Publication {
+  bool datagram = false;
+  sockaddr_storage address{};  // where it is reachable
+  socklen_t address_bytes = 0;
+  u16 port = 0;  // in the environment
+};
+
+// `tcp|udp,ADDRESS,PORT,VIRTUAL-PORT` with a numeric address.
+bool parse_publication(const char* text, Publication& publication);
+
+class Publisher {
+ public:
+  // Binds all that the options ask for; a taken port is a failure.
+  bool open(const Options& options, Failure& failure);
+
+  // To be polled for input; -1 if nothing is published.
+  int fd() const { return events_; }
+
+  // Once the application has been given its limits: each connection needs two descriptors.
+  void raise_limit();
+
+  // Handles what is there, for one turn.
+  void handle();
+
+ private:
+  static constexpr int kMaxConnections = 512, kMaxPeers = 256;
+
+  // Where bytes go in one direction. The pipe is there only while bytes are in it.
+  struct Way {
+    int pipe[2] = {-1, -1};
+    long held = 0;
+    bool ended = false;   // nothing more comes in
+    bool closed = false;  // and the other side has been told
+  };
+  struct Connection {
+    int sockets[2] = {-1, -1};  // outside, application
+    bool connecting = false;
+    Way ways[2];  // way i comes from sockets[i]
+  };
+  struct Peer {
+    int fd = -1;  // towards the application
+    int publication = 0;
+    sockaddr_storage address{};
+    socklen_t address_bytes = 0;
+    u64 last_ms = 0;
+  };
+  enum class Kind : u32 { Publication, Connection, Peer, Timer };
+  enum class Step { Blocked, More, Failed };
+
+  bool open_one(const Publication& publication, Failure& failure);
+  bool watch(int fd, Kind kind, int index, u32 events);
+  void accept_connections(int index);
+  bool connect_inside(Connection& connection, int publication);
+  void serve(int index, u32 events);
+  Step pump(Connection& connection, int direction);
+  bool take_pipe(Way& way);
+  void give_pipe(Way& way);
+  void end_connection(Connection& connection, bool reset);
+  void pause(int index);
+  void resume();
+  void receive_outside(int index);
+  void receive_inside(int index);
+  Peer* peer_of(int publication, const sockaddr_storage& address, socklen_t bytes);
+  bool open_peer(Peer& peer);
+  void tick();
+  void start_timer(bool on);  // which looks after silent peers and paused listeners, once a second
+  sockaddr_storage inside(u32 host, u16 port) const;
+
+  int events_ = -1, timer_ = -1;
+  u32 network_ = 0, host_ = 0;
+  int count_ = 0;
+  Publication publications_[kMaxPublications];
+  int listeners_[kMaxPublications];
+  bool paused_[kMaxPublications] = {};
+  int spare_pipe_[2] = {-1, -1};
+  Connection connections_[kMaxConnections];
+  Peer peers_[kMaxPeers];
+};
+
+}  // namespace stasis::keeper
