@@ -23,6 +23,11 @@ i64 complete_call(const arch::KernelUcontext& program, i64 result) {
     case __NR_accept4:
     case __NR_recvfrom:
       return complete_address(program, result);
+    case __NR_sendmmsg:
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+      if (is_net_message(program.context.rdi)) return complete_net_message(program, result);
+      return result;
     default:
       return result;
   }

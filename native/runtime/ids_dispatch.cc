@@ -24,6 +24,12 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_sendto:
     case __NR_recvfrom:
       return dispatch_net(trap);
+    case __NR_sendmsg:
+    case __NR_sendmmsg:
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+      if (is_net_message(trap.arguments[0])) return trapped_net_message(trap);
+      return dispatch_base(trap);
     case __NR_getsockopt:
       if (is_six_only_query(trap)) return dispatch_net(trap);
       return dispatch_base(trap);

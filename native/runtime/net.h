@@ -32,6 +32,9 @@ bool read_name(SocketName* name, u64 address, u64 length);
 bool real_own_name(i32 fd, SocketName* name);
 bool real_peer_name(i32 fd, SocketName* name);
 
+// In place: a real name of who sent a datagram to the socket becomes the one that it is known by.
+void show_sender(i32 fd, SocketName* name);
+
 bool is_six_only(i32 fd);
 i64 set_six_only(i32 fd, bool on);
 
@@ -74,18 +77,9 @@ inline bool is_six_only_query(const Trap& trap) {
 // After accept, accept4 and recvfrom, as a completion (ids.h, complete_call): the address in the program's memory.
 i64 complete_address(const arch::KernelUcontext& program, i64 result);
 
-// sendmsg(2): translates the name that a message goes to, in the runtime's copy of it. `name` has room for one; *length is
-// that of the program's. False: the name is to be given to the kernel as it is, or *result < 0 is the call's answer. True: `name` and
-// *length are to be used, and if *controlled, `control` is to be part of the
-// message's control data: it says where the datagram comes from.
-struct SourceControl {  // struct cmsghdr, struct in_pktinfo
-  u64 bytes = 28;
-  u32 level = 0, type = 8;  // SOL_IP, IP_PKTINFO
-  u32 interface = 0, source = 0, unused = 0, padding = 0;
-};
-bool prepare_message_name(i32 fd, u64 program_name, u32* length, SocketName* name, SourceControl* control,
-                          bool* controlled, i64* result);
-// recvmsg(2), as part of a completion: the name and the IP_PKTINFO of a message header in the program's memory.
-void complete_message_name(i32 fd, u64 message);
+// sendmsg, sendmmsg, recvmsg and recvmmsg on a socket of IPv4 or IPv6, in an environment; others' are ids_socket.cc's.
+bool is_net_message(u64 fd);
+i64 trapped_net_message(Trap& trap);                                        // net_messages.cc
+i64 complete_net_message(const arch::KernelUcontext& program, i64 result);  // completion (ids.h, complete_call)
 
 }  // namespace stasis::runtime

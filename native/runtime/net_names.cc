@@ -38,16 +38,6 @@ void show_peer(i32 fd, SocketName* name) {
   set_virtual(name, shown_connected(name->family(), peer.place, own.place), peer.host, peer.port);
 }
 
-// In place. Who sent a datagram.
-void show_sender(i32 fd, SocketName* name) {
-  Endpoint own{Place::Host, 0, 0}, sender;
-  if (!endpoint_of(*name, own_network(), &sender)) return;
-  SocketName other;
-  if (real_own_name(fd, &other)) endpoint_of(other, own_network(), &own);
-  const u32 word = sender.host == own_host() ? read_port_word(Transport::Datagram, sender.port) : 0;
-  set_virtual(name, shown_sender(name->family(), sender.place, own.place, word), sender.host, sender.port);
-}
-
 // What the kernel wrote at an out address; false if it is none of IPv4 or IPv6.
 bool read_out_name(SocketName* name, u64 address, u64 length_address) {
   u32 length = 0;
@@ -56,6 +46,15 @@ bool read_out_name(SocketName* name, u64 address, u64 length_address) {
 }
 
 }  // namespace
+
+void show_sender(i32 fd, SocketName* name) {
+  Endpoint own{Place::Host, 0, 0}, sender;
+  if (!endpoint_of(*name, own_network(), &sender)) return;
+  SocketName other;
+  if (real_own_name(fd, &other)) endpoint_of(other, own_network(), &own);
+  const u32 word = sender.host == own_host() ? read_port_word(Transport::Datagram, sender.port) : 0;
+  set_virtual(name, shown_sender(name->family(), sender.place, own.place, word), sender.host, sender.port);
+}
 
 i64 trapped_own_name(Trap& trap) {
   const i32 fd = static_cast<i32>(trap.arguments[0]);
@@ -107,17 +106,6 @@ i64 trapped_six_only(Trap& trap) {
   u32 length = 0;
   if (read_program(&length, trap.arguments[4], sizeof length) < 0 || length > sizeof on) return result;
   return write_program(trap.arguments[3], &on, length);
-}
-
-void complete_message_name(i32 fd, u64 message) {
-  struct {  // the start of struct user_msghdr
-    u64 name;
-    u32 name_length;
-  } header;
-  SocketName name;
-  if (read_program(&header, message, 12) < 0 || !read_name(&name, header.name, header.name_length)) return;
-  show_sender(fd, &name);
-  write_program(header.name, name.bytes, name.length());
 }
 
 }  // namespace stasis::runtime
