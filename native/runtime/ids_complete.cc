@@ -27,7 +27,9 @@ i64 complete_call(const arch::KernelUcontext& program, i64 result) {
     case __NR_recvmsg:
     case __NR_recvmmsg:
       if (is_net_message(program.context.rdi)) return complete_net_message(program, result);
-      return result;
+      return complete_message(program, result);
+    case __NR_futex:
+      return complete_futex(program, result);
     default:
       return result;
   }

@@ -19,4 +19,11 @@ i64 complete_signalfd_read(const arch::KernelUcontext& program, i64 result);  //
 // Translates the siginfo_t at `address` of the program in place.
 void translate_program_info(u64 address);  // ids_signal.cc
 
+i64 complete_message(const arch::KernelUcontext& program, i64 result);  // ids_socket.cc: sendmmsg, recvmsg, recvmmsg
+i64 complete_futex(const arch::KernelUcontext& program, i64 result);    // ids_futex.cc
+
+// Completions may give these in place of a result, as the kernel does between its own functions (ERESTARTNOINTR,
+// ERESTARTSYS): the program makes the call again, always or if the handler was set with SA_RESTART, else gets -EINTR.
+inline constexpr i64 kStartAgain = -513, kStartAgainIfAsked = -512;
+
 }  // namespace stasis::runtime

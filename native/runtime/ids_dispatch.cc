@@ -28,11 +28,9 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_sendmmsg:
     case __NR_recvmsg:
     case __NR_recvmmsg:
-      if (is_net_message(trap.arguments[0])) return trapped_net_message(trap);
-      return dispatch_base(trap);
+      return is_net_message(trap.arguments[0]) ? trapped_net_message(trap) : trapped_message(trap);
     case __NR_getsockopt:
-      if (is_six_only_query(trap)) return dispatch_net(trap);
-      return dispatch_base(trap);
+      return is_six_only_query(trap) ? dispatch_net(trap) : trapped_getsockopt(trap);
     case __NR_getpid:
     case __NR_gettid:
     case __NR_getppid:
@@ -117,6 +115,14 @@ i64 dispatch_ids(Trap& trap) {
       return trapped_fd_call(trap);
     case __NR_ptrace:
       return trapped_ptrace(trap);
+    case __NR_fcntl:
+      return trapped_fcntl(trap);
+    case __NR_ioctl:
+      return trapped_ioctl(trap);
+    case __NR_exit_group:
+      return trapped_exit(trap);
+    case __NR_futex:
+      return trapped_futex(trap);
     default:
       return dispatch_base(trap);
   }

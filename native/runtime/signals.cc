@@ -8,8 +8,9 @@
 
 #include <asm/signal.h>
 
-#include "runtime/ids.h"
 #include "runtime/births.h"
+#include "runtime/ids.h"
+#include "runtime/ids_complete.h"
 #include "runtime/program_memory.h"
 #include "runtime/scratch.h"
 #include "runtime/state.h"
@@ -29,6 +30,7 @@ constexpr u64 kHandlerIgnore = 1;
 constexpr u64 kUnblockable = 1UL << (SIGKILL - 1) | 1UL << (SIGSTOP - 1);
 constexpr u64 kResetHand = 0x80000000;
 constexpr u64 kOnStack = 0x08000000;
+constexpr u64 kRestart = 0x10000000;
 constexpr u32 kStackDisabled = 2;  // SS_DISABLE
 
 }  // namespace
@@ -164,12 +166,18 @@ u64 move_frame(const SignalFrame* frame, u64 stack_pointer) {
 }
 
 // Puts the context of a signal that hit the blocking window back at the program's own system call (states: blocking.S).
-void roll_back(arch::KernelUcontext* interrupted, const arch::KernelUcontext* program) {
+// `restarts` is the handler's SA_RESTART.
+void roll_back(arch::KernelUcontext* interrupted, const arch::KernelUcontext* program, bool restarts) {
   u64 at = interrupted->context.rip;
   bool issued = at > reinterpret_cast<u64>(stasis_blocking_site);
   u64 result = at == reinterpret_cast<u64>(stasis_blocking_after) ? interrupted->context.rax : interrupted->context.r12;
   u64 number = program->context.rax;
-  if (issued) result = static_cast<u64>(complete_call(*program, static_cast<i64>(result)));
+  if (issued) {
+    i64 completed = complete_call(*program, static_cast<i64>(result));
+    if (completed == kStartAgainIfAsked) completed = restarts ? kStartAgain : -EINTR;
+    issued = completed != kStartAgain;
+    result = static_cast<u64>(completed);
+  }
   interrupted->context = program->context;  // floating point state too: the kernel reset the registers at the SIGSYS
   interrupted->stack = program->stack;      // SS_AUTODISARM turned it off at the SIGSYS
   if (issued) {
@@ -188,7 +196,7 @@ void go_on_waiting(arch::KernelUcontext* interrupted) {
     return;
   }
   interrupted->context.rip = reinterpret_cast<u64>(stasis_blocking_site);
-  roll_back(interrupted, reinterpret_cast<const arch::KernelUcontext*>(interrupted->context.rbx));
+  roll_back(interrupted, reinterpret_cast<const arch::KernelUcontext*>(interrupted->context.rbx), true);
 }
 
 // Called on the way into a program's handler, on the handler's stack. `has_info`: the kernel has filled in the frame's
@@ -208,7 +216,7 @@ extern "C" u64 stasis_prepare_handler(u32 signal, arch::KernelUcontext* context,
   // the program's own stack, which may be much larger.
   bool strayed = (flags & kOnStack) == 0 && on_stack(program->stack, frame_address) &&
                  !on_stack(program->stack, program->context.rsp);
-  roll_back(context, program);
+  roll_back(context, program, (flags & kRestart) != 0);
   if (!strayed) return frame_address;
   return move_frame(reinterpret_cast<const SignalFrame*>(frame_address), context->context.rsp);
 }

@@ -1,6 +1,7 @@
 // Calls that take or give a time of the monotonic or boottime clock. Trapped in restored processes and their descendants only. Relative
 // times need no care, and CLOCK_REALTIME is the host's. The times are translated into a copy; the program's memory is not touched.
 #include <linux/fcntl.h>
+#include <linux/futex.h>
 #include <linux/time.h>
 
 #include "runtime/clock.h"
@@ -30,7 +31,12 @@ i64 wait_until(Trap& trap, u32 index, u64 clock_id) {
   return blocking_call(trap);
 }
 
-i64 futex(Trap& trap) { return wait_until(trap, 3, CLOCK_MONOTONIC); }
+// WAIT_BITSET, WAIT_REQUEUE_PI and LOCK_PI2 have absolute times, of the monotonic clock unless they say otherwise.
+i64 futex(Trap& trap) {
+  const u64 command = trap.arguments[1] & 127, realtime = trap.arguments[1] & FUTEX_CLOCK_REALTIME;
+  const bool absolute = command == FUTEX_WAIT_BITSET || command == FUTEX_WAIT_REQUEUE_PI || command == FUTEX_LOCK_PI2;
+  return absolute && realtime == 0 ? wait_until(trap, 3, CLOCK_MONOTONIC) : blocking_call(trap);
+}
 
 i64 clock_nanosleep(Trap& trap) {
   if ((trap.arguments[1] & kAbsoluteFlag) == 0) return blocking_call(trap);
@@ -78,7 +84,8 @@ u64 clock_of_timer(u64 id) {  // /proc/PID/timers, kernel 3.10, CONFIG_CHECKPOIN
 
 i64 arm_timer(Trap& trap) {
   TimerSetting setting;
-  if ((trap.arguments[1] & kAbsoluteFlag) != 0 && trap.arguments[2] != 0) {
+  const bool offset = clock_offset(CLOCK_MONOTONIC) != 0 || clock_offset(CLOCK_BOOTTIME) != 0;
+  if (offset && (trap.arguments[1] & kAbsoluteFlag) != 0 && trap.arguments[2] != 0) {
     if (read_program(&setting, trap.arguments[2], sizeof setting) < 0) return -EFAULT;
     const bool timerfd = trap.number == __NR_timerfd_settime;
     const u64 clock = timerfd ? clock_of_timerfd(trap.arguments[0]) : clock_of_timer(trap.arguments[0]);

@@ -59,7 +59,7 @@ i64 trapped_signalfd_read(Trap& trap);     // ids_signalfd.cc: read, readv, prea
 i64 trapped_signalfd_copy(Trap& trap);     // ids_signalfd.cc
 bool copies_descriptor(const Trap& trap);  // ids_signalfd.cc: dup and its like of such a descriptor
 i64 trapped_wait(Trap& trap);              // ids_wait.cc: wait4, waitid
-i64 trapped_exit(Trap& trap);              // ids_futex.cc: exit, exit_group
+i64 trapped_exit(Trap& trap);              // ids_futex.cc: exit_group
 i64 trapped_futex(Trap& trap);             // ids_futex.cc; absolute waits are handed to timed_calls.cc
 i64 trapped_fcntl(Trap& trap);             // ids_fcntl.cc
 i64 trapped_ioctl(Trap& trap);             // ids_fcntl.cc
