@@ -172,6 +172,7 @@
       "native/runtime/scratch.cc",
       "native/runtime/signals.cc",
       "native/runtime/sigsys.cc",
+      "native/runtime/sigsys_mask.cc",
       "native/runtime/start.S",
       "native/runtime/state.cc",
       "native/runtime/text.cc",

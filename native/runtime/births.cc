@@ -20,6 +20,7 @@
 #include "runtime/ids.h"
 #include "runtime/program_memory.h"
 #include "runtime/signals.h"
+#include "runtime/sigsys_mask.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -121,6 +122,7 @@ u32 virtual_of_birth(u32 system_id, u32 flags, u32 born) {
 
 i64 fork_process(Trap& trap, const CloneCall& call) {
   const u32 born = born_now();
+  const bool blocked = ids_on() && sigsys_blocked();
   // The child runs on a copy of this frame first, so a new stack waits until the frame is left.
   const i64 result = raw_syscall(__NR_clone, kernel_flags(call), 0, call.parent_tid, call.child_tid, call.tls);
   if (result < 0) return result;
@@ -131,6 +133,7 @@ i64 fork_process(Trap& trap, const CloneCall& call) {
   }
   start_process();
   write_word(child_word_of(call), virtual_of_birth(g_process.owner_pid, 0, born));
+  if (blocked) set_sigsys_blocked(true);  // inherited, as the mask is
   if (call.stack != 0) trap.context->context.rsp = call.stack;
   return 0;
 }

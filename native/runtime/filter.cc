@@ -68,6 +68,8 @@ constexpr Entry kEntries[] = {
     {__NR_rt_sigaction, kPartBase, Test::Always},
     // Could block SIGSYS; with no set, or to unblock, it cannot.
     {__NR_rt_sigprocmask, kPartBase, Test::MaskSet},
+    // The program's view of SIGSYS in its masks (sigsys_mask.h).
+    {__NR_rt_sigprocmask, kPartIds, Test::Always},
     // The frame's mask may have been edited to block SIGSYS.
     {__NR_rt_sigreturn, kPartBase, Test::Always},
     // Terminals' groups and sessions, sockets' owners: FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP.

@@ -91,8 +91,8 @@ class NumberFilter {
   // -errno.
   i64 install() {
     sock_fprog program{static_cast<u16>(length_), code_};
-    constexpr u64 kFlags[] = {SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-                              0};
+    constexpr u64 kFlags[] = {SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+                              SECCOMP_FILTER_FLAG_SPEC_ALLOW, 0};
     for (u64 flags : kFlags) {
       const i64 result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
       if (result == 0) return 0;
@@ -127,8 +127,8 @@ i64 watch(u32 fd) {
     const u32 number = i == kMaxWatched - 1 ? kEveryNumber - 1 : fd;
     u32 present = __atomic_load_n(&g_watched[i], __ATOMIC_ACQUIRE);
     if (present == number + 1 || present == kEveryNumber) return 0;
-    if (present != 0 || !__atomic_compare_exchange_n(&g_watched[i], &present, number + 1, false, __ATOMIC_ACQ_REL,
-                                                     __ATOMIC_ACQUIRE)) {
+    if (present != 0 ||
+        !__atomic_compare_exchange_n(&g_watched[i], &present, number + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       continue;
     }
     const i64 result = NumberFilter(number == fd ? fd : kEveryNumber).install();
@@ -207,7 +207,8 @@ bool copies_descriptor(const Trap& trap) {
       return static_cast<i32>(trap.arguments[1]) != parked_fd();
     case __NR_fcntl:
       return static_cast<i32>(trap.arguments[0]) != parked_fd() &&
-             (static_cast<i32>(trap.arguments[1]) == F_DUPFD || static_cast<i32>(trap.arguments[1]) == kDuplicateClosed);
+             (static_cast<i32>(trap.arguments[1]) == F_DUPFD ||
+              static_cast<i32>(trap.arguments[1]) == kDuplicateClosed);
     default:
       return false;
   }

@@ -1,9 +1,12 @@
 // Calls that carry a signal mask. SIGSYS is taken out of every mask, since a trap while it is blocked kills the process
-// (kernel/signal.c, force_sig_info). What the program sees as its mask is the mask in the SIGSYS frame.
+// (kernel/signal.c, force_sig_info). What the program sees as its mask is the mask in the SIGSYS frame, and where ids are
+// translated SIGSYS with it (sigsys_mask.h).
 #include <asm/signal.h>
 
+#include "runtime/ids.h"
 #include "runtime/program_memory.h"
 #include "runtime/signals.h"
+#include "runtime/sigsys_mask.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
 
@@ -22,29 +25,53 @@ struct MaskArgument {  // what pselect6 and io_pgetevents point to
 
 }  // namespace
 
+namespace {
+
+// The signal that waited for its unblocking is sent again, to be delivered before the call returns to the program.
+void deliver_held(Trap& trap) {
+  u8 info[kSignalInfoBytes];
+  if (!take_held_sigsys(info)) return;
+  const u64 arguments[6] = {static_cast<u64>(raw_syscall(__NR_getpid)), static_cast<u64>(raw_syscall(__NR_gettid)),
+                            kSignalSys, reinterpret_cast<u64>(info)};
+  if (trap.number == __NR_rt_sigreturn) {
+    // There is no call to come back from: its handler runs here, on top of the one that is returning.
+    raw_syscall(__NR_rt_tgsigqueueinfo, arguments[0], arguments[1], arguments[2], arguments[3]);
+  } else {
+    stasis_blocking_call(trap.context, __NR_rt_tgsigqueueinfo, arguments);
+  }
+}
+
+}  // namespace
+
 i64 trapped_sigprocmask(Trap& trap) {
   if (trap.arguments[3] != 8) return -EINVAL;
   u64 before = trap.context->signal_mask;
+  if (ids_on() && sigsys_blocked()) before |= kSignalSysBit;
+  u64 after = before;
   if (trap.arguments[1] != 0) {
     u64 set;
     if (read_program(&set, trap.arguments[1], sizeof set) < 0) return -EFAULT;
-    set &= ~(kSignalSysBit | kUnblockable);
+    set &= ~kUnblockable;
     switch (static_cast<i32>(trap.arguments[0])) {
       case SIG_BLOCK:
-        trap.context->signal_mask = before | set;
+        after = before | set;
         break;
       case SIG_UNBLOCK:
-        trap.context->signal_mask = before & ~set;
+        after = before & ~set;
         break;
       case SIG_SETMASK:
-        trap.context->signal_mask = set;
+        after = set;
         break;
       default:
         return -EINVAL;
     }
+    trap.context->signal_mask = after & ~kSignalSysBit;
+    if (ids_on() && ((before ^ after) & kSignalSysBit) != 0) set_sigsys_blocked((after & kSignalSysBit) != 0);
   }
-  if (trap.arguments[2] == 0) return 0;
-  return write_program(trap.arguments[2], &before, sizeof before);
+  // As the kernel, which changes the mask before it finds that it cannot write the old one.
+  const i64 result = trap.arguments[2] == 0 ? 0 : write_program(trap.arguments[2], &before, sizeof before);
+  if (result == 0 && (before & ~after & kSignalSysBit) != 0 && ids_on()) deliver_held(trap);
+  return result;
 }
 
 i64 trapped_masked_call(Trap& trap) {
@@ -85,9 +112,14 @@ i64 trapped_sigreturn(Trap& trap) {
   u64 frame = trap.context->context.rsp;  // rt_sigreturn takes the ucontext at the top of the stack
   u64 mask_address = frame + __builtin_offsetof(arch::KernelUcontext, signal_mask);
   u64 mask;
-  if (read_program(&mask, mask_address, sizeof mask) == 0 && (mask & kSignalSysBit) != 0) {
-    mask &= ~kSignalSysBit;
-    write_program(mask_address, &mask, sizeof mask);
+  if (read_program(&mask, mask_address, sizeof mask) == 0) {
+    const bool blocked = (mask & kSignalSysBit) != 0;
+    if (ids_on()) set_sigsys_blocked(blocked);
+    if (ids_on() && !blocked) deliver_held(trap);
+    if (blocked) {
+      mask &= ~kSignalSysBit;
+      write_program(mask_address, &mask, sizeof mask);
+    }
   }
   stasis_sigreturn(frame);  // an unreadable frame becomes SIGSEGV there, as it would have
 }

@@ -13,6 +13,7 @@
 #include "runtime/ids_complete.h"
 #include "runtime/program_memory.h"
 #include "runtime/scratch.h"
+#include "runtime/sigsys_mask.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -88,7 +89,8 @@ i64 change_action(u32 signal, const wire::KernelSigaction* action, wire::KernelS
   if (action != nullptr) {
     registered = *action;
     registered.mask &= ~kSignalSysBit;
-    if (registered.handler > kHandlerIgnore) registered.handler = thunk_of(signal, registered.handler, registered.flags);
+    if (registered.handler > kHandlerIgnore)
+      registered.handler = thunk_of(signal, registered.handler, registered.flags);
   }
   i64 result = raw_syscall(__NR_rt_sigaction, signal, action != nullptr ? &registered : nullptr, &before, 8);
   if (result < 0) return result;
@@ -188,6 +190,13 @@ void roll_back(arch::KernelUcontext* interrupted, const arch::KernelUcontext* pr
   if (number == __NR_execve || number == __NR_execveat) release_scratch_of_thread();
 }
 
+// What the frame's mask and the handler's say of SIGSYS.
+void mask_sigsys(arch::KernelUcontext* interrupted, u64 handler_mask) {
+  const bool blocked = sigsys_blocked();
+  if (blocked) interrupted->signal_mask |= kSignalSysBit;
+  if (!blocked && (handler_mask & kSignalSysBit) != 0) set_sigsys_blocked(true);
+}
+
 }  // namespace
 
 void go_on_waiting(arch::KernelUcontext* interrupted) {
@@ -207,6 +216,10 @@ extern "C" u64 stasis_prepare_handler(u32 signal, arch::KernelUcontext* context,
   u64 flags = action.flags;
   if ((flags & kResetHand) != 0 && owns_memory()) action.handler = kHandlerDefault;  // the kernel has done so
   leave_birth(context);
+  if (ids_on()) {
+    const bool itself = signal == kSignalSys && (flags & SA_NODEFER) == 0;
+    mask_sigsys(context, itself ? kSignalSysBit : action.mask);
+  }
   u64 at = context->context.rip;
   if (at < reinterpret_cast<u64>(stasis_blocking_begin) || at >= reinterpret_cast<u64>(stasis_blocking_end)) {
     return frame_address;

@@ -4,7 +4,9 @@
 #include <asm/signal.h>
 
 #include "runtime/filter.h"
+#include "runtime/ids.h"
 #include "runtime/signals.h"
+#include "runtime/sigsys_mask.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
@@ -41,7 +43,12 @@ struct SigsysFrame {
 
 // The program's action for a SIGSYS from kill(2), a filter of its own or syscall user dispatch. Returns the handler to
 // enter, or 0.
-u64 foreign_signal(arch::KernelUcontext* context, u64* frame) {
+u64 foreign_signal(const SigsysInfo* info, arch::KernelUcontext* context, u64* frame) {
+  if (ids_on() && info->code <= 0 && sigsys_blocked()) {
+    hold_sigsys(info);
+    go_on_waiting(context);
+    return 0;
+  }
   wire::KernelSigaction action = g_state.actions[kSignalSys - 1];
   if (action.handler == kHandlerIgnore) {
     go_on_waiting(context);
@@ -64,7 +71,8 @@ u64 foreign_signal(arch::KernelUcontext* context, u64* frame) {
 
 // Called by stasis_sigsys with the handler mask in force. `frame` may be moved if a handler is returned.
 extern "C" u64 stasis_handle_sigsys(u32, const SigsysInfo* info, arch::KernelUcontext* context, u64* frame) {
-  if (info->code != kSecurityTrap || static_cast<u32>(info->error) != kTrapData) return foreign_signal(context, frame);
+  if (info->code != kSecurityTrap || static_cast<u32>(info->error) != kTrapData)
+    return foreign_signal(info, context, frame);
   // A tracer has put the thread elsewhere since the trap (wire/parasite.h): the call is not to be done now.
   u64 at = context->context.rip;
   if (at == reinterpret_cast<u64>(stasis_parasite_entry) || at != info->call_address) return 0;

@@ -1,0 +1,22 @@
+// Whether a thread of the program believes SIGSYS blocked. The kernel never has it blocked, since a trap would then end
+// the process; the program sees in its masks what it has put there, and a SIGSYS that it is sent meanwhile is held until
+// it takes it back. Where ids are translated only: elsewhere not all calls that change a mask trap.
+#pragma once
+
+#include "wire/types.h"
+
+namespace stasis::runtime {
+
+inline constexpr u32 kSignalInfoBytes = 128;
+
+// Of the calling thread. What a thread that has ended leaves behind is cleared when its number is born again.
+bool sigsys_blocked();
+void set_sigsys_blocked(bool blocked);
+
+// Keeps one SIGSYS for the calling thread; a further one is dropped, as signals below the real-time ones are.
+void hold_sigsys(const void* info);
+
+// The one that was kept, if there is one. It is forgotten then.
+bool take_held_sigsys(void* info);
+
+}  // namespace stasis::runtime
