@@ -126,12 +126,12 @@ bool find_destination(i32 fd, const SocketName& name, Destination* destination, 
   return true;
 }
 
-i64 give_source(i32 fd, u16 family, Transport transport, Place source) {
+i64 give_source(i32 fd, Transport transport, Place source) {
   SocketName own;
   if (!real_own_name(fd, &own)) return 0;
-  const bool unnamed = own.is_unspecified();
-  if (!unnamed) return 0;
   const u16 port = own.port();
+  // An address without a port was given here, for a connection that came to nothing or was undone since.
+  if (!own.is_unspecified() && port != 0) return 0;
   if (port != 0) {
     // Has a port of the whole system. Only of a datagram socket can the address still be changed: undoing a connection gives up what the
     // program has not bound itself (__udp_disconnect in the kernel's net/ipv4/udp.c), and it binds such sockets to port 0 only.
@@ -144,7 +144,7 @@ i64 give_source(i32 fd, u16 family, Transport transport, Place source) {
     raw_syscall(__NR_setsockopt, fd, kLevelInet, kOptionLatePort, &on, sizeof on);
   }
   SocketName name{};
-  name.bytes[0] = static_cast<u8>(family);
+  name.bytes[0] = own.bytes[0];  // the socket's family; a datagram socket of IPv6 takes destinations of IPv4 too
   set_real(&name, own_network(), {source, own_host(), 0});
   name.set_port(port);
   i64 result = raw_syscall(__NR_bind, fd, name.bytes, name.length());

@@ -56,7 +56,7 @@ struct Destination {
 bool find_destination(i32 fd, const SocketName& name, Destination* destination, i64* result);
 
 // Binds a socket without an address of its own to `source`, port 0: chosen by the kernel. Nothing to do for others. -errno.
-i64 give_source(i32 fd, u16 family, Transport transport, Place source);
+i64 give_source(i32 fd, Transport transport, Place source);
 
 // From a call's number to its handler; calls of an application without an environment pass.
 i64 dispatch_net(Trap& trap);

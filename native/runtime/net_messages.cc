@@ -101,7 +101,7 @@ bool prepare(i32 fd, u64 name, u64 name_length, Outgoing* out, i64* result) {
   if (!read_name(&given, name, name_length) || !find_destination(fd, given, &destination, result)) return false;
   out->name = destination.name;
   if (destination.transport == Transport::Stream) {
-    *result = give_source(fd, given.family(), destination.transport, destination.source);
+    *result = give_source(fd, destination.transport, destination.source);
     return *result == 0;
   }
   const bool known = real_own_name(fd, &own);

@@ -99,6 +99,26 @@ static void ask(const char* bound, const char* source, const char* to, int conne
   close(client);
 }
 
+// As a resolver does that looks for the best of several addresses: one socket, connected to each in turn.
+static void change_partner(const char* own) {
+  int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct sockaddr none = {.sa_family = AF_UNSPEC};
+  struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  socklen_t length = sizeof name;
+  if (fd < 0 || connect(fd, (struct sockaddr*)&name, sizeof name) != 0) return;
+  CHECK(getsockname(fd, (struct sockaddr*)&name, &length) == 0 && IN6_IS_ADDR_LOOPBACK(&name.sin6_addr));
+  const char* others[] = {"127.0.0.1", own};
+  for (int i = 0; i < 2; i++) {
+    CHECK(connect(fd, &none, sizeof none) == 0);
+    connect_to(fd, others[i], 9);
+    CHECK(getsockname(fd, (struct sockaddr*)&name, &length) == 0 && IN6_IS_ADDR_V4MAPPED(&name.sin6_addr));
+    struct in_addr shown, expected;
+    memcpy(&shown, &name.sin6_addr.s6_addr[12], 4);
+    CHECK(inet_pton(AF_INET, others[i], &expected) == 1 && shown.s_addr == expected.s_addr);
+  }
+  close(fd);
+}
+
 static void inet6(void) {
   int server = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), client = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}, from;
@@ -132,5 +152,6 @@ int main(void) {
     }
   }
   inet6();
+  change_partner(own);
   return guest_pass();
 }
