@@ -61,6 +61,7 @@ constexpr Entry kEntries[] = {
     {__NR_open, kPartIds, Test::Always},
     {__NR_close, kPartIds, Test::ParkedFd, 0},
     {__NR_stat, kPartIds, Test::Always},
+    {__NR_fstat, kPartIds, Test::ParkedFd, 0},
     {__NR_lstat, kPartIds, Test::Always},
     // Places at random would cost a restore one call each (reservation.cc).
     {__NR_mmap, kPartBase, Test::FarHint},
@@ -82,6 +83,7 @@ constexpr Entry kEntries[] = {
     // GUARD_INSTALL 102 (memory.cc, needs_care).
     {__NR_madvise, kPartRestored, Test::OneOf, 2, 0, {4, 8, 9, 18, 24, 102, -1}},
     {.number = __NR_shmget, .part = kPartIds, .test = Test::Always, .last = __NR_shmctl},
+    {__NR_dup, kPartIds, Test::ParkedFd, 0},
     {__NR_dup2, kPartIds, Test::ParkedFd, 1},
     {__NR_getpid, kPartIds, Test::Always},
     // Addresses of an environment, where a call gives or asks for one.
@@ -150,6 +152,7 @@ constexpr Entry kEntries[] = {
     {.number = __NR_migrate_pages, .part = kPartIds, .test = Test::Always, .last = __NR_openat},
     // With AT_EMPTY_PATH alone, as glibc and libuv ask about descriptors, there is no path.
     {__NR_newfstatat, kPartIds, Test::Not, 3, 0x1000},
+    {__NR_newfstatat, kPartIds, Test::ParkedFd, 0},
     {__NR_readlinkat, kPartBase, Test::Always},
     {__NR_faccessat, kPartIds, Test::Always},
     {__NR_pselect6, kPartBase, Test::Nonzero, 5},
@@ -170,6 +173,7 @@ constexpr Entry kEntries[] = {
     {.number = __NR_sched_setattr, .part = kPartIds, .test = Test::Always, .last = __NR_sched_getattr},
     {__NR_execveat, kPartBase, Test::Always},
     {__NR_statx, kPartIds, Test::Not, 2, 0x1000},  // as newfstatat
+    {__NR_statx, kPartIds, Test::ParkedFd, 0},
     {__NR_io_pgetevents, kPartBase, Test::Nonzero, 5},
     {__NR_pidfd_send_signal, kPartIds, Test::Nonzero, 2},
     // Acts on the kernel behind any filter, and its rings cannot be saved.

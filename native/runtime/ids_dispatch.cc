@@ -109,6 +109,8 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_getdents64:
       return trapped_getdents(trap);
     case __NR_close:
+    case __NR_fstat:
+    case __NR_dup:
     case __NR_dup2:
     case __NR_dup3:
     case __NR_close_range:

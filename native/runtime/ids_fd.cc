@@ -42,7 +42,7 @@ i64 trapped_fd_call(Trap& trap) {
       return dup_onto_parked(trap);
     case __NR_close_range:
       return close_range_around(trap);
-    default:  // close, fcntl
+    default:  // close, fcntl, fstat, dup
       return -EBADF;
   }
 }

@@ -290,10 +290,19 @@ __attribute__((noinline)) i64 handle_path(Trap& trap, const PathCall& call) {
   return request.outcome == Request::AsItIs ? issue(trap, call) : result;
 }
 
+// The directory is the table's descriptor, so to the program it is none.
+bool starts_at_parked(const Trap& trap, const PathCall& call) {
+  if (call.directory == kNone || static_cast<i32>(trap.arguments[call.directory]) != parked_fd()) return false;
+  char first = 0;
+  read_program(&first, trap.arguments[call.path], sizeof first);
+  return first != '/';
+}
+
 }  // namespace
 
 i64 trapped_path_call(Trap& trap) {
   const PathCall* call = find_call(trap.number);
+  if (starts_at_parked(trap, *call)) return -EBADF;
   if (leads_nowhere(trap.arguments[call->path])) return issue(trap, *call);
   return handle_path(trap, *call);
 }

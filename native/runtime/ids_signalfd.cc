@@ -201,7 +201,7 @@ i64 trapped_signalfd(Trap& trap) {
 bool copies_descriptor(const Trap& trap) {
   switch (trap.number) {
     case __NR_dup:
-      return true;
+      return static_cast<i32>(trap.arguments[0]) != parked_fd();
     case __NR_dup2:
     case __NR_dup3:
       return static_cast<i32>(trap.arguments[1]) != parked_fd();
