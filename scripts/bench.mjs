@@ -2,6 +2,7 @@
 // `stasis run` costs. It measures; it never fails for a slow result.
 //
 //     npm run bench -- [--quick] [--rounds N] [--only CASE,CASE] [--chart] [--write] [--json FILE]
+//     npm run bench -- interpose [--quick] [--rounds N] [--only CASE,CASE] [--json FILE]     what translated ids cost (test/bench/interpose.mjs)
 //     CRIU=/path/to/criu npm run bench      the same cases on CRIU, in the same rounds (as root)
 //
 // How: one snapshot per case is made first; then rounds, in each of which every case is started cold, restored, and restored by CRIU, so
@@ -19,6 +20,7 @@ import { bars } from '../test/bench/bars.mjs';
 import { checkout, compiled, makeCases } from '../test/bench/cases.mjs';
 import { chart } from '../test/bench/chart.mjs';
 import { Criu } from '../test/bench/criu.mjs';
+import { interpositionReport, measureInterposition } from '../test/bench/interpose.mjs';
 import {
   end,
   firstReply,
@@ -34,16 +36,22 @@ import {
 import { runOverhead } from '../test/bench/overhead.mjs';
 import { document, terminalReport } from '../test/bench/report.mjs';
 
-const { values: options } = parseArgs({
+const {
+  values: options,
+  positionals: [subject],
+} = parseArgs({
+  allowPositionals: true,
   options: {
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     only: { type: 'string' },
     chart: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
-    json: { type: 'string', default: join(checkout, 'build/bench.json') },
+    json: { type: 'string' },
   },
 });
+if (subject !== undefined && subject !== 'interpose') throw new Error(`there is no benchmark ${subject}`);
+options.json ??= join(checkout, subject ? `build/bench-${subject}.json` : 'build/bench.json');
 const rounds = Number(options.rounds ?? (options.quick ? 3 : 11));
 const say = (text) => void process.stderr.write(`${text}\n`);
 
@@ -265,10 +273,12 @@ async function main(directory) {
 await outputOf(['bash', join(checkout, 'scripts/test-programs.sh')]);
 const directory = mkdtempSync(join(tmpdir(), 'stasis-bench-'));
 try {
-  const report = await main(directory);
+  const report = subject
+    ? await measureInterposition(directory, { quick: options.quick, rounds, only: options.only?.split(','), say })
+    : await main(directory);
   mkdirSync(dirname(options.json), { recursive: true });
   writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
-  process.stdout.write(terminalReport(report));
+  process.stdout.write(subject ? interpositionReport(report) : terminalReport(report));
   if (options.chart) {
     mkdirSync(join(checkout, 'docs/images'), { recursive: true });
     writeFileSync(join(checkout, 'docs/images/bench.svg'), chart(report));

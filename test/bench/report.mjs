@@ -104,7 +104,7 @@ function barTable({ bars }) {
   ];
 }
 
-function aligned(table) {
+export function aligned(table) {
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
   const line = (row) =>
     row
