@@ -85,7 +85,6 @@ extern const char stasis_birth_window[], stasis_birth_released[];
 namespace {
 
 BirthRecord g_births[kBirths];
-u32 g_births_used;  // those behind have never been taken
 
 struct CloneCall {
   u64 flags, stack, parent_tid, child_tid, tls;
@@ -152,8 +151,8 @@ BirthRecord* acquire_birth() {
         __atomic_store_n(&birth->parent.in_use, 0, __ATOMIC_RELEASE);
         continue;
       }
-      for (u32 used = __atomic_load_n(&g_births_used, __ATOMIC_RELAXED); used <= i;) {
-        __atomic_compare_exchange_n(&g_births_used, &used, i + 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+      for (u32 used = __atomic_load_n(&g_process.births_used, __ATOMIC_RELAXED); used <= i;) {
+        __atomic_compare_exchange_n(&g_process.births_used, &used, i + 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
       }
       return birth;
     }
@@ -296,7 +295,7 @@ extern "C" __attribute__((used)) void stasis_born_parent(BirthRecord* birth, u32
 }
 
 void forget_births() {
-  for (u32 i = 0; i < g_births_used; i++) {
+  for (u32 i = 0; i < g_process.births_used; i++) {
     g_births[i].child.in_use = 0;
     g_births[i].parent.in_use = 0;
   }

@@ -55,9 +55,9 @@ void fill_descriptor() {
 }
 
 void start_process() {
+  forget_births();
   memset(&g_process, 0, sizeof g_process);
   g_process.owner_pid = static_cast<u32>(raw_syscall(__NR_getpid));
-  forget_births();
 }
 
 bool owns_memory() { return static_cast<u32>(raw_syscall(__NR_getpid)) == g_process.owner_pid; }

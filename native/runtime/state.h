@@ -31,6 +31,7 @@ struct ProcessMarks {
   u32 owner_pid;
   u32 action_locks[wire::kSignalCount];  // 1 while a thread changes that signal's action
   u32 scratch_owner[kScratchSlots];      // tid of the thread that uses the slot
+  u32 births_used;                       // upper bound of the births that were ever in use (births.cc)
 };
 extern ProcessMarks g_process;
 
