@@ -19,6 +19,13 @@ static void on_tick(int signal) {
   ticks++;
 }
 
+static volatile sig_atomic_t urged;
+
+static void on_urge(int signal) {
+  (void)signal;
+  urged++;
+}
+
 static void start_senders(int signal) {
   pid_t self = getpid();
   for (int i = 0; i < SENDERS; i++) {
@@ -29,6 +36,8 @@ static void start_senders(int signal) {
     for (int value = 0; value < EACH; value++) {
       union sigval queued = {.sival_int = value};
       CHECK(sigqueue(self, signal, queued) == 0);
+      // Often there before the reader runs: it gets its record, and the handler comes first.
+      CHECK(kill(self, SIGURG) == 0);
       if (value % 16 == i) guest_sleep_ms(1);
     }
     _exit(0);
@@ -131,6 +140,8 @@ int main(void) {
   sigaddset(&usual, SIGUSR1);
   sigaddset(&usual, SIGUSR2);
   CHECK(sigprocmask(SIG_BLOCK, &usual, NULL) == 0);
+  struct sigaction urge = {.sa_handler = on_urge};
+  CHECK(sigaction(SIGURG, &urge, NULL) == 0);
   by_wait(signal, &set);
   by_descriptor(signal, &set);
   for (int flags = 0; flags <= SA_RESTART; flags += SA_RESTART) {
@@ -145,6 +156,8 @@ int main(void) {
     }
     CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0 && ticks > 0);
   }
+  struct sigaction none = {.sa_handler = SIG_DFL};
+  CHECK(sigaction(SIGURG, &none, NULL) == 0 && urged > 0);
   descriptors();
   return guest_pass();
 }

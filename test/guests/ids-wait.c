@@ -117,6 +117,32 @@ static void interrupted(int flags) {
   CHECK(ticks > 0);
 }
 
+// The end of a child wakes the wait and runs a handler before the wait returns.
+static void announced(int flags) {
+  struct sigaction action = {.sa_handler = on_tick, .sa_flags = flags};
+  CHECK(sigaction(SIGCHLD, &action, NULL) == 0);
+  ticks = 0;
+  for (int i = 0; i < 100; i++) {
+    pid_t child = fork(), got;
+    if (child == 0) {
+      struct timespec moment = {0, 1000000};
+      nanosleep(&moment, NULL);
+      _exit(i);
+    }
+    int status = -1;
+    siginfo_t info = {0};
+    if (i % 2) {
+      while ((got = waitpid(-1, &status, 0)) < 0) CHECK(errno == EINTR);
+      CHECK(got == child && WEXITSTATUS(status) == i);
+    } else {
+      while (waitid(P_PGID, 0, &info, WEXITED) < 0) CHECK(errno == EINTR);
+      CHECK(info.si_pid == child && info.si_status == i);
+    }
+  }
+  CHECK(ticks > 0);
+  CHECK(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
+}
+
 int main(void) {
   forms();
   stops();
@@ -124,5 +150,7 @@ int main(void) {
   interrupted(SA_RESTART);
   interrupted(0);
   interrupted(SA_RESTART | SA_SIGINFO);
+  announced(0);
+  announced(SA_RESTART);
   return guest_pass();
 }
