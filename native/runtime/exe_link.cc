@@ -3,6 +3,7 @@
 
 #include "runtime/ids.h"
 #include "runtime/program_memory.h"
+#include "runtime/scratch.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -20,21 +21,47 @@ bool read_other(u32 system_pid, void* to, u64 from, u64 bytes) {
   return raw_syscall(__NR_process_vm_readv, system_pid, &local, 1, &remote, 1, 0) == static_cast<i64>(bytes);
 }
 
-u64 own_pid() {
-  const u64 pid = static_cast<u64>(raw_syscall(__NR_getpid));
-  return ids_on() ? virtual_of(static_cast<u32>(pid)) : pid;
+// The process whose exe link `path` names: 0 is the caller, -1 none.
+i64 process_of_link(const char* path) {
+  if (!starts_with(path, "/proc/")) return -1;
+  path += 6;
+  if (string_equal(path, "self/exe") || string_equal(path, "thread-self/exe")) return 0;
+  if (*path < '1' || *path > '9') return -1;
+  const u64 number = read_decimal(path);
+  if (!string_equal(path, "/exe") || number >= wire::kPidLimit) return -1;
+  const i64 pid = ids_on() ? system_of(static_cast<i32>(number)) : static_cast<i64>(number);
+  return pid == raw_syscall(__NR_getpid) ? 0 : pid > 0 ? pid : -1;
+}
+
+struct OtherLink {
+  u32 pid;
+  u64 buffer;
+  i64 capacity;
+  Scratch* scratch;
+};
+
+// The length answered, or -ENOENT if the process has no runtime.
+i64 answer_other(void* argument) {
+  const auto* link = static_cast<const OtherLink*>(argument);
+  char* path = link->scratch->path;
+  if (!read_exe_path(link->pid, path)) return -ENOENT;
+  const i64 length = static_cast<i64>(string_length(path));
+  const i64 shown = length < link->capacity ? length : link->capacity;
+  const i64 result = write_program(link->buffer, path, static_cast<u64>(shown));
+  return result < 0 ? result : shown;
+}
+
+__attribute__((noinline)) i64 read_other_link(u32 pid, u64 buffer, i64 capacity) {
+  OtherLink link{pid, buffer, capacity, wait_for_scratch()};
+  if (link.scratch == nullptr) return -ENOMEM;
+  const i64 result = run_on_scratch(link.scratch, answer_other, &link);
+  release_scratch(link.scratch);
+  return result;
 }
 
 }  // namespace
 
-bool is_own_exe_link(const char* path) {
-  if (!starts_with(path, "/proc/")) return false;
-  path += 6;
-  if (string_equal(path, "self/exe") || string_equal(path, "thread-self/exe")) return true;
-  if (*path < '1' || *path > '9') return false;
-  u64 pid = read_decimal(path);
-  return string_equal(path, "/exe") && pid == own_pid();
-}
+bool is_own_exe_link(const char* path) { return process_of_link(path) == 0; }
 
 bool read_exe_path(u32 system_pid, char* path) {
   if (system_pid == 0 || system_pid == static_cast<u64>(raw_syscall(__NR_getpid))) {
@@ -61,8 +88,13 @@ i64 trapped_readlink(Trap& trap) {
   u64 path_address = trap.arguments[at ? 1 : 0], buffer = trap.arguments[at ? 2 : 1];
   i64 capacity = static_cast<i32>(trap.arguments[at ? 3 : 2]);  // the kernel's parameter is an int
   char path[48];                                                // longer than any name of the link
-  bool own = capacity > 0 && read_program_string(path, path_address, sizeof path) > 0 && is_own_exe_link(path);
-  if (!own) {
+  i64 process = -1;
+  if (capacity > 0 && read_program_string(path, path_address, sizeof path) > 0) process = process_of_link(path);
+  if (process > 0) {
+    const i64 result = read_other_link(static_cast<u32>(process), buffer, capacity);
+    if (result != -ENOENT) return result;
+  }
+  if (process != 0) {
     return raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2],
                        trap.arguments[3]);
   }

@@ -57,8 +57,7 @@ ProcPlace enter_process(const ProcPosition& from, const Name& name) {
   if (is(name, "sched")) return ProcPlace::Scheduling;
   if (is(name, "children")) return from.place == ProcPlace::Task ? ProcPlace::Children : ProcPlace::Other;
   if (is(name, "exe")) return ProcPlace::ExeLink;
-  if (is(name, "root")) return ProcPlace::Mount;
-  return is(name, "cwd") ? ProcPlace::Elsewhere : ProcPlace::Other;
+  return is(name, "root") ? ProcPlace::Mount : ProcPlace::Other;
 }
 
 ProcPlace enter_ipc(const Name& name) {
