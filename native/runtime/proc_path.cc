@@ -57,6 +57,7 @@ ProcPlace enter_process(const ProcPosition& from, const Name& name) {
   if (is(name, "sched")) return ProcPlace::Scheduling;
   if (is(name, "children")) return from.place == ProcPlace::Task ? ProcPlace::Children : ProcPlace::Other;
   if (is(name, "exe")) return ProcPlace::ExeLink;
+  if (is(name, "cwd")) return ProcPlace::DirectoryLink;
   return is(name, "root") ? ProcPlace::Mount : ProcPlace::Other;
 }
 
@@ -129,12 +130,21 @@ i64 go_down(ProcPosition* at, const Name& name, Numbers numbers, u32* system) {
     case ProcPlace::Task:
       at->place = enter_process(*at, name);
       if (at->place == ProcPlace::Mount) at->process = at->task = 0;
+      at->directory = AT_FDCWD;
       return 0;
     case ProcPlace::Descriptors:
     case ProcPlace::DescriptorInfos:
       if (numeric && is_hidden_descriptor(at->process, number)) return -ENOENT;
-      at->place = at->place == ProcPlace::Descriptors ? ProcPlace::Other : ProcPlace::DescriptorInfo;
+      at->place = at->place == ProcPlace::Descriptors ? ProcPlace::DirectoryLink : ProcPlace::DescriptorInfo;
+      at->directory = numeric ? static_cast<i32>(number) : -1;
       return 0;
+    case ProcPlace::DirectoryLink:
+      // Of another process it could lead to procfs as well; nobody goes that way.
+      *at = at->process == 0 || at->process == own_pid() ? position_of(at->directory)
+                                                         : ProcPosition{ProcPlace::Elsewhere, 0, 0};
+      return at->place == ProcPlace::Elsewhere || at->place == ProcPlace::DirectoryLink
+                 ? 0
+                 : go_down(at, name, numbers, system);
     case ProcPlace::Ipc:
       at->place = enter_ipc(name);
       return 0;

@@ -22,7 +22,8 @@ enum class ProcPlace : u8 {
   SelfLink,
   ThreadSelfLink,
   ExeLink,
-  Other,  // any other name in procfs
+  DirectoryLink,  // cwd, or an entry of fd/
+  Other,          // any other name in procfs
   // Texts that hold resource ids.
   Stat,
   Status,
@@ -40,8 +41,9 @@ inline bool is_in_procfs(ProcPlace place) { return place >= ProcPlace::Root; }
 
 struct ProcPosition {
   ProcPlace place;
-  u32 process;  // system pid; 0: the caller's own
-  u32 task;     // system tid; 0: not below task/
+  u32 process;        // system pid; 0: the caller's own
+  u32 task;           // system tid; 0: not below task/
+  i32 directory = 0;  // of a DirectoryLink: the fd, or AT_FDCWD
 };
 
 struct ProcWalk {
