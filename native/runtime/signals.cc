@@ -146,6 +146,11 @@ bool on_stack(const arch::KernelStack& stack, u64 address) {
   return (stack.flags & kStackDisabled) == 0 && address > stack.address && address - stack.address <= stack.bytes;
 }
 
+// True for a frame on the alternate stack when the program itself was not on it.
+bool strays(const arch::KernelUcontext& program, u64 frame_address) {
+  return on_stack(program.stack, frame_address) && !on_stack(program.stack, program.context.rsp);
+}
+
 u64 floating_point_bytes(u64 area) {
   const auto* software = reinterpret_cast<const arch::FrameSoftwareBytes*>(area + arch::kFrameSoftwareOffset);
   return software->magic1 == arch::kFrameMagic1 ? software->extended_bytes : 512;
@@ -222,13 +227,16 @@ extern "C" u64 stasis_prepare_handler(u32 signal, arch::KernelUcontext* context,
   }
   u64 at = context->context.rip;
   if (at < reinterpret_cast<u64>(stasis_blocking_begin) || at >= reinterpret_cast<u64>(stasis_blocking_end)) {
-    return frame_address;
+    // The runtime's SIGSYS goes to the alternate stack whatever the program wants for its own.
+    if (signal != kSignalSys || (flags & kOnStack) != 0 || !strays(*context, frame_address)) {
+      return frame_address;
+    }
+    return move_frame(reinterpret_cast<const SignalFrame*>(frame_address), context->context.rsp);
   }
   const auto* program = reinterpret_cast<const arch::KernelUcontext*>(context->context.rbx);
   // The SIGSYS frame went to the alternate stack and this one followed it there. A handler without SA_ONSTACK expects
   // the program's own stack, which may be much larger.
-  bool strayed = (flags & kOnStack) == 0 && on_stack(program->stack, frame_address) &&
-                 !on_stack(program->stack, program->context.rsp);
+  bool strayed = (flags & kOnStack) == 0 && strays(*program, frame_address);
   roll_back(context, program, (flags & kRestart) != 0);
   if (!strayed) return frame_address;
   return move_frame(reinterpret_cast<const SignalFrame*>(frame_address), context->context.rsp);

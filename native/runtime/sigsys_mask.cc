@@ -20,6 +20,7 @@ struct HeldSignal {
 };
 constexpr u32 kFilling = ~0u;
 HeldSignal g_held[kHeld];
+u32 g_held_count;  // how many are in use, or more
 
 u32 thread_id() { return static_cast<u32>(raw_syscall(__NR_gettid)); }
 
@@ -56,16 +57,19 @@ void hold_sigsys(const void* info) {
     if (!__atomic_compare_exchange_n(&held.thread, &none, kFilling, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
       continue;
     memcpy(held.info, info, sizeof held.info);
+    __atomic_fetch_add(&g_held_count, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&held.thread, thread, __ATOMIC_RELEASE);
     return;
   }
 }
 
 bool take_held_sigsys(void* info) {
+  if (__atomic_load_n(&g_held_count, __ATOMIC_RELAXED) == 0) return false;
   HeldSignal* held = held_of(thread_id());
   if (held == nullptr) return false;
   memcpy(info, held->info, sizeof held->info);
   __atomic_store_n(&held->thread, 0, __ATOMIC_RELEASE);
+  __atomic_fetch_sub(&g_held_count, 1, __ATOMIC_RELAXED);
   return true;
 }
 

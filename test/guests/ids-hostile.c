@@ -232,6 +232,13 @@ static void own_sigsys(void) {
 
 static char alternate[65536];
 
+static void on_usual_stack(int signal, siginfo_t* info, void* context) {
+  char here;
+  (void)signal, (void)context;
+  CHECK(&here < alternate || &here >= alternate + sizeof alternate);
+  sender = info->si_pid;
+}
+
 static void stacks(void) {
   stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate}, old;
   CHECK(sigaltstack(&stack, NULL) == 0);
@@ -240,6 +247,10 @@ static void stacks(void) {
   CHECK(kill(self, SIGUSR1) == 0 && sender == self);
   set_handler(SIGUSR1, on_signal, 0, &every);
   CHECK(kill(self, SIGUSR1) == 0 && sender == self);
+  set_handler(SIGSYS, on_usual_stack, 0, NULL);
+  sender = 0;
+  CHECK(raise(SIGSYS) == 0 && sender == self);
+  signal(SIGSYS, SIG_DFL);
   stack.ss_flags = (int)(1u << 31);  // SS_AUTODISARM
   CHECK(sigaltstack(&stack, NULL) == 0);
   check_ids();

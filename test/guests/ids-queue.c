@@ -1,6 +1,7 @@
 // Queued signals: each record names its sender, however it is read and whatever interrupts the reading.
 // build: static musl
 #include <poll.h>
+#include <pthread.h>
 #include <sys/signalfd.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -92,6 +93,31 @@ static void by_descriptor(int signal, const sigset_t* set) {
   close(fd);
 }
 
+static int ready[2], shared_fd;
+
+static void* read_later(void* unused) {
+  struct signalfd_siginfo record;
+  char byte;
+  (void)unused;
+  CHECK(read(ready[0], &byte, 1) == 1);
+  CHECK(read(shared_fd, &record, sizeof record) == sizeof record && (pid_t)record.ssi_pid == getpid());
+  return NULL;
+}
+
+// A thread that was there before the descriptor was.
+static void by_thread(void) {
+  pthread_t thread;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  CHECK(pipe(ready) == 0 && pthread_create(&thread, NULL, read_later, NULL) == 0);
+  guest_sleep_ms(10);
+  shared_fd = signalfd(-1, &set, SFD_CLOEXEC);
+  CHECK(shared_fd >= 0 && kill(getpid(), SIGUSR2) == 0 && write(ready[1], "x", 1) == 1);
+  CHECK(pthread_join(thread, NULL) == 0);
+  close(ready[0]), close(ready[1]), close(shared_fd);
+}
+
 // Other numbers for the same descriptor, a number that becomes another's, one that does not wait, a mask that changes.
 static void descriptors(void) {
   pid_t self = getpid();
@@ -158,6 +184,7 @@ int main(void) {
   }
   struct sigaction none = {.sa_handler = SIG_DFL};
   CHECK(sigaction(SIGURG, &none, NULL) == 0 && urged > 0);
+  by_thread();
   descriptors();
   return guest_pass();
 }
