@@ -18,6 +18,8 @@
 #include "runtime/proc_text.h"
 #include "runtime/program_memory.h"
 #include "runtime/scratch.h"
+#include "runtime/signals.h"
+#include "runtime/sigsys_mask.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -193,7 +195,8 @@ i64 open_text(Request* request, ProcPlace place, u64 flags) {
   request->outcome = Request::Done;
   const i64 fd = issue_with(*request, translated_path(*request));
   if (fd < 0) return fd;
-  const i64 result = translate_text(request->scratch, static_cast<i32>(fd), place, (flags & O_CLOEXEC) != 0);
+  const u64 own_mask = request->trap->context->signal_mask | (sigsys_blocked() ? kSignalSysBit : 0);
+  const i64 result = translate_text(request->scratch, static_cast<i32>(fd), place, (flags & O_CLOEXEC) != 0, own_mask);
   if (result == 0) return fd;
   raw_syscall(__NR_close, fd);
   return result;

@@ -18,7 +18,7 @@ namespace {
 constexpr u64 kBufferBytes = 16384;
 constexpr u64 kMaxWord = 24;  // longer words are no numbers
 
-enum class Word : u8 { Plain, Process, Group, Session };
+enum class Word : u8 { Plain, Process, Group, Session, Mask };
 
 // Where the copy goes: a buffer, and once that is full a memory file.
 class Copy {
@@ -36,6 +36,11 @@ class Copy {
     const u64 bytes = static_cast<u64>(write_signed(digits, translated) - digits);
     if (bytes != length || memcmp(digits, text, length) != 0) changed_ = true;
     put(digits, bytes);
+  }
+
+  void put_mask(u64 mask) {
+    changed_ = true;
+    for (i32 shift = 60; shift >= 0; shift -= 4) put(&"0123456789abcdef"[mask >> shift & 15], 1);
   }
 
   // Puts the copy in the place of `fd`, unless it is the same text. 0 or -errno.
@@ -122,14 +127,14 @@ class Line {
       case ProcPlace::Status:
       case ProcPlace::DescriptorInfo:
         if (index == 0) key_ = key_of(word, length);
-        return index == 0 ? Word::Plain : of_key(number);
+        return index == 0 ? Word::Plain : of_key(number, word);
       default:
         return Word::Plain;
     }
   }
 
  private:
-  enum class Key : u8 { None, Process, Group, Session, Lock };
+  enum class Key : u8 { None, Process, Group, Session, Lock, Task, Blocked };
 
   // "1: POSIX  ADVISORY  WRITE 1234 08:02:77 0 EOF": the owner is the first word that is a number and nothing else.
   Word first_number(bool number) {
@@ -139,11 +144,14 @@ class Line {
   }
 
   // NSpid and its like go on with the numbers in namespaces below, which nobody translates.
-  Word of_key(bool number) {
+  Word of_key(bool number, const char* word) {
     if (key_ == Key::None) return Word::Plain;
+    if (key_ == Key::Blocked) return own_ ? Word::Mask : Word::Plain;
     const Word found = first_number(number);
-    if (found == Word::Plain || key_ == Key::Process || key_ == Key::Lock) return found;
-    return key_ == Key::Group ? Word::Group : Word::Session;
+    if (found == Word::Plain) return found;
+    if (key_ == Key::Task) own_ = read_signed(word) == raw_syscall(__NR_gettid);
+    if (key_ == Key::Group) return Word::Group;
+    return key_ == Key::Session ? Word::Session : Word::Process;
   }
 
   Key key_of(const char* word, u64 length) const {
@@ -154,10 +162,12 @@ class Line {
       if (is("lock:")) return Key::Lock;
       return is("Pid:") || is("NSpid:") ? Key::Process : Key::None;
     }
+    if (is("Pid:")) return Key::Task;
+    if (is("SigBlk:")) return Key::Blocked;
     if (is("NSpgid:")) return Key::Group;
     if (is("NSsid:")) return Key::Session;
     // Ngid is a group of the NUMA balancer and bears the id of a task.
-    constexpr const char* kProcess[] = {"Tgid:", "Ngid:", "Pid:", "PPid:", "TracerPid:", "NStgid:", "NSpid:"};
+    constexpr const char* kProcess[] = {"Tgid:", "Ngid:", "PPid:", "TracerPid:", "NStgid:", "NSpid:"};
     for (const char* name : kProcess) {
       if (is(name)) return Key::Process;
     }
@@ -168,6 +178,7 @@ class Line {
   u32 index_ = 0;
   Key key_ = Key::None;
   bool found_ = false;
+  bool own_ = false;  // the calling thread's
 };
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
@@ -175,7 +186,7 @@ bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 // Words across the borders of pieces are put together in word_.
 class Translator {
  public:
-  Translator(ProcPlace place, Copy* copy) : line_(place), copy_(copy) {}
+  Translator(ProcPlace place, u64 own_mask, Copy* copy) : line_(place), own_mask_(own_mask), copy_(copy) {}
 
   void feed(const char* text, u64 bytes) {
     for (u64 i = 0; i < bytes; i++) {
@@ -196,10 +207,12 @@ class Translator {
 
   void end_word() {
     if (length_ == 0) return;
+    word_[length_] = 0;
     const Word what = line_.next(word_, overlong_ ? 0 : length_);
-    if (what != Word::Plain) {
+    if (what == Word::Mask) {
+      copy_->put_mask(own_mask_);
+    } else if (what != Word::Plain) {
       const char* digits = word_;
-      word_[length_] = 0;
       copy_->put_translated(word_, length_, translated(what, read_signed(digits)));
     } else if (!overlong_) {
       copy_->put(word_, length_);
@@ -210,6 +223,7 @@ class Translator {
 
  private:
   Line line_;
+  u64 own_mask_;
   Copy* copy_;
   char word_[kMaxWord + 1];
   u64 length_ = 0;
@@ -276,8 +290,8 @@ i64 read_whole(i32 fd, char* buffer, u64 capacity) {
   return static_cast<i64>(length);
 }
 
-i64 translate_words(i32 fd, ProcPlace place, char* buffer, Copy* copy) {
-  Translator translator(place, copy);
+i64 translate_words(i32 fd, ProcPlace place, u64 own_mask, char* buffer, Copy* copy) {
+  Translator translator(place, own_mask, copy);
   for (;;) {
     const i64 bytes = raw_syscall(__NR_read, fd, buffer, kBufferBytes);
     if (bytes < 0) return bytes;
@@ -290,7 +304,7 @@ i64 translate_words(i32 fd, ProcPlace place, char* buffer, Copy* copy) {
 
 }  // namespace
 
-i64 translate_text(Scratch* scratch, i32 fd, ProcPlace place, bool close_on_exec) {
+i64 translate_text(Scratch* scratch, i32 fd, ProcPlace place, bool close_on_exec, u64 own_mask) {
   static_assert(sizeof scratch->pointers >= 2 * kBufferBytes);
   char* text = reinterpret_cast<char*>(scratch->pointers);
   Copy copy(text + kBufferBytes, close_on_exec);
@@ -301,7 +315,7 @@ i64 translate_text(Scratch* scratch, i32 fd, ProcPlace place, bool close_on_exec
     if (result > 0 && place == ProcPlace::Stat) translate_stat(text, end, &copy);
     if (result > 0 && place == ProcPlace::Scheduling) translate_scheduling(text, end, &copy);
   } else {
-    result = translate_words(fd, place, text, &copy);
+    result = translate_words(fd, place, own_mask, text, &copy);
   }
   const i64 finished = copy.finish(fd);
   if (result == -ESRCH) return 0;  // the process has ended: the program's own read says so
