@@ -66,7 +66,8 @@ struct BirthRecord {
   u32 born;
   Words words;
   u32 virtual_id;
-  u32 system_id;  // written by the kernel before the child runs, 0 where it cannot be
+  u32 system_id;  // written by the kernel before the child runs; where it cannot be, by the parent
+  u32 uses;
   alignas(64) u8 area[kAreaBytes];
   alignas(16) u8 stacks[2][4096];
 };
@@ -137,6 +138,18 @@ i64 fork_process(Trap& trap, const CloneCall& call) {
   return 0;
 }
 
+// The child's side of those who were killed before they left. The value tells one use of a birth from the next.
+void reclaim_births() {
+  for (u32 i = 0; i < kBirths; i++) {
+    BirthRecord* birth = &g_births[i];
+    u32 use = __atomic_load_n(&birth->child.in_use, __ATOMIC_ACQUIRE);
+    const u32 child = __atomic_load_n(&birth->system_id, __ATOMIC_RELAXED);
+    if (use == 0 || child == 0 || __atomic_load_n(&birth->parent.in_use, __ATOMIC_ACQUIRE) != 0) continue;
+    if (raw_syscall(__NR_tkill, child, 0) != -ESRCH) continue;
+    __atomic_compare_exchange_n(&birth->child.in_use, &use, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+  }
+}
+
 BirthRecord* acquire_birth() {
   for (u32 attempt = 0; attempt < kAcquireAttempts; attempt++) {
     for (u32 i = 0; i < kBirths; i++) {
@@ -156,6 +169,7 @@ BirthRecord* acquire_birth() {
       }
       return birth;
     }
+    reclaim_births();
     raw_syscall(__NR_sched_yield);
   }
   return nullptr;
@@ -185,7 +199,7 @@ void fill_birth(BirthRecord* birth, const CloneCall& call, const arch::KernelUco
   birth->stack = program.stack;
   birth->parent_word = parent_word_of(call);
   birth->child_word = child_word_of(call);
-  birth->child.in_use = 1;
+  birth->child.in_use = ++birth->uses | 1u << 31;
   birth->flags = (call.flags & CLONE_THREAD) != 0 ? wire::kIdThread : 0;
   birth->words = Words::Open;
   birth->virtual_id = 0;
@@ -268,6 +282,7 @@ i64 share_memory(Trap& trap, const CloneCall& call) {
     release_side(&birth->parent);
     return result;
   }
+  __atomic_store_n(&birth->system_id, static_cast<u32>(result), __ATOMIC_RELAXED);
   const u32 virtual_id = settle(birth, static_cast<u32>(result));
   release_side(&birth->parent);
   return virtual_id;

@@ -252,6 +252,19 @@ static void errors(void) {
   }
 }
 
+// Children that share memory are killed at any point of their birth, more of them than could be lost.
+static void killed_early(void) {
+  static char stack[16384] __attribute__((aligned(16)));
+  for (int i = 0; i < 1200; i++) {
+    long pid = checked_clone(CLONE_VM | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, stack + sizeof stack,
+                             &parent_word, &child_word, &seen);
+    CHECK(pid > shift() && kill((pid_t)pid, SIGKILL) == 0);
+    int status;
+    CHECK(waitpid((pid_t)pid, &status, 0) == pid);
+    CHECK(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0);
+  }
+}
+
 static volatile int ticks;
 static void on_tick(int signal) {
   (void)signal;
@@ -289,6 +302,7 @@ int main(void) {
   with_the_same_stack();
   with_pidfd();
   errors();
+  killed_early();
   under_signals();
   return guest_pass();
 }
