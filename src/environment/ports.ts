@@ -1,7 +1,7 @@
 // Which ports are open on the host's loopback network, from /proc/net: what an application in an environment listens on, seen from outside.
 
 import { readFileSync } from 'node:fs';
-import { realAddress, virtualAddress, virtualPort } from './address.js';
+import { realAddress, type VirtualPort, virtualAddress, virtualPort } from './address.js';
 import type { EnvironmentPlace } from './registry.js';
 
 export interface SocketAddress {
@@ -54,7 +54,7 @@ export function openPorts(place: EnvironmentPlace, sockets: readonly SocketAddre
   for (const { protocol, address, port, listening } of sockets) {
     const known = listening ? virtualPort(place.network, address, port) : undefined;
     if (known === undefined || known.host !== place.host) continue;
-    const shown = known.loopback ? (known.ipv6Only ? '::1' : '127.0.0.1') : virtualAddress(known.host);
+    const shown = shownAddress(known);
     const real = address.join('.');
     ports.set(`${protocol} ${real} ${port}`, {
       protocol,
@@ -65,6 +65,11 @@ export function openPorts(place: EnvironmentPlace, sockets: readonly SocketAddre
     });
   }
   return [...ports.values()].sort((a, b) => a.port - b.port || a.protocol.localeCompare(b.protocol));
+}
+
+function shownAddress({ loopback, ipv6Only, host }: VirtualPort): string {
+  if (ipv6Only) return loopback ? '::1' : '::';
+  return loopback ? '127.0.0.1' : virtualAddress(host);
 }
 
 /** `10.10.0.1:8080=127.5.0.1:8080`, for people. */
