@@ -48,6 +48,15 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
   if (status.state !== 'running') {
     throw new StasisError('Failed', `${record.name} is not running: ${describeStatus(status)}`);
   }
+  if (record.environment !== undefined) {
+    throw new StasisError(
+      'Unsupported',
+      `${record.name} is in the environment ${record.environment.name}, and images hold none`,
+      {
+        remedy: 'to have it saved, run it without --environment',
+      },
+    );
+  }
   cleanPartials(home);
   const lock = callNativeNow((addon) => addon.lock(paths.lock));
   try {

@@ -140,6 +140,33 @@ describe.each(users)('as $name', (user) => {
     await home.ok(sleeper('second'));
   });
 
+  test('a checkpoint is refused, and the application goes on', { timeout: 60_000 }, async () => {
+    await using home = TestHome.create(user);
+    await home.ok(['run', '--detach', '--name', 'app', '--environment', 'one', '--', 'sleep', '60']);
+    const refused = await home.stasis(['checkpoint', 'app']);
+    expect(refused).toMatchObject({ code: 3, stdout: '' });
+    expect(refused.stderr).toContain('app is in the environment one');
+    expect(home.status('app').state).toBe('running');
+  });
+
+  test('the names of redis: its own for its clients, its loopback for itself', { timeout: 60_000 }, async () => {
+    await using home = TestHome.create(user);
+    for (const name of ['left', 'right']) {
+      // Protected mode answers clients of the loopback only, so the server must tell those from its neighbours.
+      const script = `redis-server --save '' >log & until redis-cli set who ${name}; do sleep 0.1; done; echo ready; wait`;
+      await home.ok(['run', '--detach', '--name', name, '--environment', name, '--', 'bash', '-c', script]);
+      await home.outputLine(name, 'ready');
+    }
+    for (const name of ['left', 'right']) {
+      const inside = ['run', '--environment', name, '--', 'redis-cli', '-h', '10.10.0.1', 'ping'];
+      expect((await home.stasis(inside)).stdout).toContain('DENIED');
+      const script =
+        'redis-server --port 7000 --save "" >log2 & until redis-cli -p 7000 ping; do sleep 0.1; done; redis-cli -h ::1 -p 7000 client list; redis-cli -p 7000 shutdown nosave; wait';
+      const own = await home.ok(['run', '--environment', name, '--', 'bash', '-c', script]);
+      expect(own).toMatch(/addr=\[::1\]:\d+ laddr=\[::1\]:7000/);
+    }
+  });
+
   test('what cannot be published is a usage error', async () => {
     await using home = TestHome.create(user);
     for (const words of [

@@ -28,6 +28,26 @@ const char* parse(std::vector<const char*> words, Options& options) {
   return parse_options(static_cast<int>(arguments.size()) - 1, arguments.data(), options);
 }
 
+TEST(keeper_options_of_an_environment) {
+  Options options;
+  const std::vector<const char*> start = {"--directory", "/d", "--runtime", "/r"};
+  auto with = [&](std::vector<const char*> more) {
+    std::vector<const char*> words = start;
+    words.insert(words.end(), more.begin(), more.end());
+    words.insert(words.end(), {"--", "/bin/true", "true"});
+    options = Options();
+    return parse(words, options);
+  };
+  CHECK(with({"--environment", "5:258", "--publish", "tcp,127.0.0.1,1,2", "--publish", "udp,::1,3,4"}) == nullptr);
+  CHECK_EQUAL(options.network, 5);
+  CHECK_EQUAL(options.host, 258);
+  CHECK_EQUAL(options.publications, 2);
+  CHECK_EQUAL(std::string(options.publish[1]), "udp,::1,3,4");
+  CHECK(with({"--publish", "tcp,127.0.0.1,1,2"}) != nullptr);
+  for (const char* wrong : {"", "5", "5:", ":1", "1:1", "255:1", "5:0", "5:8192", "5:1:1", "00000000005:1", "5 :1"})
+    CHECK(with({"--environment", wrong}) != nullptr);
+}
+
 TEST(keeper_options_of_a_launch) {
   Options options;
   CHECK(parse({"--directory", "/d", "--runtime", "/r", "--mode", "foreground", "--", "/bin/sh", "sh", "--", "-c"},
