@@ -7,6 +7,7 @@
 #include <linux/memfd.h>
 
 #include "runtime/ids.h"
+#include "runtime/ids_objects.h"
 #include "runtime/proc_text.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -18,7 +19,7 @@ namespace {
 constexpr u64 kBufferBytes = 16384;
 constexpr u64 kMaxWord = 24;  // longer words are no numbers
 
-enum class Word : u8 { Plain, Process, Group, Session, Mask };
+enum class Word : u8 { Plain, Process, Group, Session, SharedMemory, Semaphore, MessageQueue, Mask };
 
 // Where the copy goes: a buffer, and once that is full a memory file.
 class Copy {
@@ -96,7 +97,23 @@ bool is_signed_number(const char* word, u64 length) {
   return true;
 }
 
+// An ipc object that the application has never met stays as it is: it may be met by its key only.
+i64 translated_object(wire::IdKind kind, i64 id) {
+  u32 found;
+  return find_object_by_value(id_table(), kind, 0, static_cast<u32>(id), &found) ? static_cast<i64>(found) : id;
+}
+
 i64 translated(Word what, i64 id) {
+  switch (what) {
+    case Word::SharedMemory:
+      return translated_object(wire::IdKind::SharedMemory, id);
+    case Word::Semaphore:
+      return translated_object(wire::IdKind::Semaphore, id);
+    case Word::MessageQueue:
+      return translated_object(wire::IdKind::MessageQueue, id);
+    default:
+      break;
+  }
   const IdFor as = what == Word::Group ? IdFor::Group : what == Word::Session ? IdFor::Session : IdFor::Process;
   return id > 0 ? virtual_of(static_cast<u32>(id), as) : id;
 }
@@ -120,10 +137,14 @@ class Line {
         return number ? Word::Process : Word::Plain;
       case ProcPlace::Locks:
         return first_number(number);
-      case ProcPlace::SharedMemory:
-        return number && (index == 4 || index == 5) ? Word::Process : Word::Plain;  // cpid lpid
-      case ProcPlace::MessageQueues:
-        return number && (index == 5 || index == 6) ? Word::Process : Word::Plain;  // lspid lrpid
+      case ProcPlace::SharedMemory:  // key shmid perms size cpid lpid
+        if (!number) return Word::Plain;
+        return index == 1 ? Word::SharedMemory : index == 4 || index == 5 ? Word::Process : Word::Plain;
+      case ProcPlace::Semaphores:  // key semid
+        return number && index == 1 ? Word::Semaphore : Word::Plain;
+      case ProcPlace::MessageQueues:  // key msqid perms cbytes qnum lspid lrpid
+        if (!number) return Word::Plain;
+        return index == 1 ? Word::MessageQueue : index == 5 || index == 6 ? Word::Process : Word::Plain;
       case ProcPlace::Status:
       case ProcPlace::DescriptorInfo:
         if (index == 0) key_ = key_of(word, length);

@@ -74,7 +74,14 @@ ProcPlace enter_root(const Name& name) {
   return is(name, "locks") ? ProcPlace::Locks : ProcPlace::Other;
 }
 
+// Of another process it could lead to procfs as well; nobody goes that way.
+ProcPosition target_of(const ProcPosition& link) {
+  if (link.process == 0 || link.process == own_pid()) return position_of(link.directory);
+  return {ProcPlace::Elsewhere, 0, 0};
+}
+
 void go_up(ProcPosition* at) {
+  if (at->place == ProcPlace::DirectoryLink) *at = target_of(*at);
   switch (at->place) {
     case ProcPlace::Devices:
     case ProcPlace::Root:
@@ -139,9 +146,7 @@ i64 go_down(ProcPosition* at, const Name& name, Numbers numbers, u32* system) {
       at->directory = numeric ? static_cast<i32>(number) : -1;
       return 0;
     case ProcPlace::DirectoryLink:
-      // Of another process it could lead to procfs as well; nobody goes that way.
-      *at = at->process == 0 || at->process == own_pid() ? position_of(at->directory)
-                                                         : ProcPosition{ProcPlace::Elsewhere, 0, 0};
+      *at = target_of(*at);
       return at->place == ProcPlace::Elsewhere || at->place == ProcPlace::DirectoryLink
                  ? 0
                  : go_down(at, name, numbers, system);
