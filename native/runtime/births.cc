@@ -68,6 +68,7 @@ struct BirthRecord {
   u32 virtual_id;
   u32 system_id;  // written by the kernel before the child runs; where it cannot be, by the parent
   u32 uses;
+  bool sigsys_blocked;  // as the creator sees it
   alignas(64) u8 area[kAreaBytes];
   alignas(16) u8 stacks[2][4096];
 };
@@ -204,6 +205,7 @@ void fill_birth(BirthRecord* birth, const CloneCall& call, const arch::KernelUco
   birth->words = Words::Open;
   birth->virtual_id = 0;
   birth->system_id = 0;
+  birth->sigsys_blocked = ids_on() && sigsys_blocked();
   birth->call[0] = kernel_flags(call);
   birth->call[1] = call.stack;
   birth->call[2] = call.parent_tid;
@@ -294,6 +296,7 @@ extern "C" __attribute__((used)) void stasis_born_child(BirthRecord* birth) {
   u32 system_id = birth->system_id;
   if (system_id == 0) system_id = static_cast<u32>(raw_syscall(__NR_gettid));
   settle(birth, system_id);
+  if (ids_on()) set_sigsys_blocked(birth->sigsys_blocked);
   if (birth->parent_stack != 0) rearm_stack(birth);
 }
 
