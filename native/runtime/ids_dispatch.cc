@@ -125,6 +125,29 @@ i64 dispatch_ids(Trap& trap) {
       return trapped_exit(trap);
     case __NR_futex:
       return trapped_futex(trap);
+    case __NR_shmget:
+    case __NR_shmat:
+    case __NR_shmctl:
+    case __NR_semget:
+    case __NR_semop:
+    case __NR_semtimedop:
+    case __NR_semctl:
+    case __NR_msgget:
+    case __NR_msgsnd:
+    case __NR_msgrcv:
+    case __NR_msgctl:
+      return trapped_ipc(trap);
+    case __NR_timer_create:
+    case __NR_timer_settime:
+    case __NR_timer_gettime:
+    case __NR_timer_getoverrun:
+    case __NR_timer_delete:
+      return trapped_posix_timer(trap);
+    case __NR_clock_settime:
+    case __NR_clock_gettime:
+    case __NR_clock_getres:
+    case __NR_clock_nanosleep:
+      return trapped_process_clock(trap);
     default:
       return dispatch_base(trap);
   }

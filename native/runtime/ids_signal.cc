@@ -10,6 +10,7 @@
 
 #include "runtime/ids.h"
 #include "runtime/ids_complete.h"
+#include "runtime/ids_kinds.h"
 #include "runtime/ids_target.h"
 #include "runtime/program_memory.h"
 #include "runtime/syscall.h"
@@ -148,10 +149,18 @@ void translate_info(void* info) {
   auto* head = static_cast<SignalInfoHead*>(info);
   if (sender_in(*head) == Sender::Process && head->pid > 0) {
     head->pid = static_cast<i32>(virtual_of(static_cast<u32>(head->pid)));
+  } else if (sender_in(*head) == Sender::Timer && head->pid >= 0) {  // the timer's id lies there
+    const i64 timer = virtual_object(wire::IdKind::Timer, head->pid);
+    if (timer >= 0) head->pid = static_cast<i32>(timer);
   }
 }
 
 void translate_outgoing_info(SignalInfoHead* info) {
+  if (sender_in(*info) == Sender::Timer) {
+    const i64 timer = system_object(wire::IdKind::Timer, info->pid);
+    if (timer >= 0) info->pid = static_cast<i32>(timer);
+    return;
+  }
   if (sender_in(*info) != Sender::Process || info->pid <= 0) return;
   const i64 system_pid = system_of(info->pid);
   // A number of the program's own making arrives as one that it does not know.

@@ -2,6 +2,8 @@
 // the program's stack in the program's thread, as often as a program asks for the time: no locks, and no system calls
 // but those of the host's vdso.
 #include "runtime/clock.h"
+#include "runtime/ids.h"
+#include "runtime/ids_kinds.h"
 #include "runtime/syscall.h"
 #include "runtime/vdso.h"
 
@@ -9,9 +11,17 @@ namespace stasis::runtime {
 
 HostVdso g_host_vdso;
 
+namespace {
+
+// A clock of a process or thread by the id that the kernel knows. Negative clock ids name one.
+bool is_known_clock(i32* clock_id) { return *clock_id >= 0 || !ids_on() || translate_clock(*clock_id, clock_id) == 0; }
+
+}  // namespace
+
 extern "C" {
 
 i32 stasis_vdso_clock_gettime(i32 clock_id, Timespec* time) {
+  if (!is_known_clock(&clock_id)) return -EINVAL;
   i32 result = g_host_vdso.clock_gettime != nullptr ? g_host_vdso.clock_gettime(clock_id, time)
                                                     : static_cast<i32>(raw_syscall(__NR_clock_gettime, clock_id, time));
   i64 offset = clock_offset(static_cast<u32>(clock_id));
@@ -34,6 +44,7 @@ i32 stasis_vdso_getcpu(u32* cpu, u32* node, void* unused) {
 }
 
 i32 stasis_vdso_clock_getres(i32 clock_id, Timespec* resolution) {
+  if (!is_known_clock(&clock_id)) return -EINVAL;
   if (g_host_vdso.clock_getres != nullptr) return g_host_vdso.clock_getres(clock_id, resolution);
   return static_cast<i32>(raw_syscall(__NR_clock_getres, clock_id, resolution));
 }
