@@ -80,7 +80,8 @@ i64 set_six_only(i32 fd, bool on) {
 }
 
 u32* port_word(Transport transport, u16 port) {
-  return id_table().ports() + static_cast<u32>(transport) * 65536 + port;
+  const u32 table = transport == Transport::Datagram ? 1 : 0;
+  return id_table().ports() + table * 65536 + port;
 }
 
 void change_port_word(Transport transport, u16 port, u32 clear, u32 set) {

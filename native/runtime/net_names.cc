@@ -29,10 +29,20 @@ void show_own(i32 fd, SocketName* name) {
   set_virtual(name, where, own.host, own.port);
 }
 
+// The other end of what reached a socket. Clients of the host that use the real address come from the host's loopback: they are shown as
+// those of a published port are, since the application's own loopback is another one. The name service is no client.
+bool other_end_of(const SocketName& name, Endpoint* other) {
+  if (endpoint_of(name, own_network(), other)) return true;
+  u32 host;
+  if (classify(name, &host) != Where::Loopback4) return false;
+  *other = {Place::Host, kGatewayHost, name.port()};
+  return true;
+}
+
 // In place. The end of a connection that is not ours.
 void show_peer(i32 fd, SocketName* name) {
   Endpoint own{Place::Host, 0, 0}, peer;
-  if (!endpoint_of(*name, own_network(), &peer)) return;
+  if (!other_end_of(*name, &peer)) return;
   SocketName other;
   if (real_own_name(fd, &other)) endpoint_of(other, own_network(), &own);
   set_virtual(name, shown_connected(name->family(), peer.place, own.place), peer.host, peer.port);
@@ -49,7 +59,7 @@ bool read_out_name(SocketName* name, u64 address, u64 length_address) {
 
 void show_sender(i32 fd, SocketName* name) {
   Endpoint own{Place::Host, 0, 0}, sender;
-  if (!endpoint_of(*name, own_network(), &sender)) return;
+  if (!other_end_of(*name, &sender)) return;
   SocketName other;
   if (real_own_name(fd, &other)) endpoint_of(other, own_network(), &own);
   const u32 word = sender.host == own_host() ? read_port_word(Transport::Datagram, sender.port) : 0;
