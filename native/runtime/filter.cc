@@ -124,6 +124,8 @@ constexpr Entry kEntries[] = {
     {__NR_sched_rr_get_interval, kPartIds, Test::Always},
     {__NR_prctl, kPartIds, Test::OneOf, 0, 0, {0x59616d61 /* PR_SET_PTRACER */, 62 /* PR_SCHED_CORE */, -1}},
     {__NR_gettid, kPartIds, Test::Always},
+    {.number = __NR_getxattr, .part = kPartIds, .test = Test::Always, .last = __NR_lgetxattr},
+    {.number = __NR_listxattr, .part = kPartIds, .test = Test::Always, .last = __NR_llistxattr},
     {__NR_tkill, kPartIds, Test::Always},
     // Absolute times and raw readings of clocks that have an offset.
     {__NR_futex, kPartRestored, Test::FutexTime},

@@ -102,6 +102,10 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_statfs:
     case __NR_utimensat:
     case __NR_inotify_add_watch:
+    case __NR_getxattr:
+    case __NR_lgetxattr:
+    case __NR_listxattr:
+    case __NR_llistxattr:
       return trapped_path_call(trap);
     case __NR_getcwd:
       return trapped_getcwd(trap);

@@ -58,6 +58,10 @@ constexpr PathCall kPathCalls[] = {
     {__NR_statfs, Kind::Ask, kNone, 0, kNone, 0},
     {__NR_openat2, Kind::Open, 0, 1, kNone, O_NOFOLLOW},  // flags in memory
     {__NR_utimensat, Kind::Ask, 0, 1, 3, AT_SYMLINK_NOFOLLOW},
+    {__NR_getxattr, Kind::Ask, kNone, 0, kNone, 0},
+    {__NR_lgetxattr, Kind::Ask, kNone, 0, kNone, ~0u},
+    {__NR_listxattr, Kind::Ask, kNone, 0, kNone, 0},
+    {__NR_llistxattr, Kind::Ask, kNone, 0, kNone, ~0u},
     {__NR_inotify_add_watch, Kind::Ask, kNone, 1, 2, IN_DONT_FOLLOW},
 };
 

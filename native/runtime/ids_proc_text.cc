@@ -268,9 +268,11 @@ const char* find(const char* from, char wanted) {
   return from;
 }
 
-// pid (name) state ppid pgrp session tty_nr tpgid ...
-void translate_stat(const char* text, const char* end, Copy* copy) {
+// pid (name) state ppid pgrp session tty_nr tpgid ... and as field 32 the signals blocked, of the first 31.
+void translate_stat(const char* text, const char* end, u64 own_mask, Copy* copy) {
   const char* at = text;
+  const char* first = text;
+  const bool own = read_signed(first) == raw_syscall(__NR_gettid);
   put_number(&at, Word::Process, copy);
   const char* name_end = end;
   while (name_end > at && *name_end != ')') name_end--;
@@ -283,6 +285,17 @@ void translate_stat(const char* text, const char* end, Copy* copy) {
       put_until(&at, find(at, ' '), copy);
     } else {
       put_number(&at, field, copy);
+    }
+  }
+  constexpr u32 kTranslated = 8, kBlocked = 32;
+  for (u32 field = kTranslated + 1; own && field <= kBlocked && *at == ' '; field++) {
+    put_until(&at, at + 1, copy);
+    const char* next = find(at, ' ');
+    if (field == kBlocked) {
+      copy->put_translated(at, static_cast<u64>(next - at), static_cast<i64>(own_mask & 0x7fffffff));
+      at = next;
+    } else {
+      put_until(&at, next, copy);
     }
   }
   put_until(&at, end, copy);
@@ -333,7 +346,7 @@ i64 translate_text(Scratch* scratch, i32 fd, ProcPlace place, bool close_on_exec
   if (place == ProcPlace::Stat || place == ProcPlace::Scheduling) {
     result = read_whole(fd, text, kBufferBytes);
     const char* end = text + (result > 0 ? result : 0);
-    if (result > 0 && place == ProcPlace::Stat) translate_stat(text, end, &copy);
+    if (result > 0 && place == ProcPlace::Stat) translate_stat(text, end, own_mask, &copy);
     if (result > 0 && place == ProcPlace::Scheduling) translate_scheduling(text, end, &copy);
   } else {
     result = translate_words(fd, place, own_mask, text, &copy);

@@ -48,6 +48,9 @@ static void check_stat(const char* path, pid_t pid, pid_t parent, const char* na
   CHECK(seen_parent == parent && group == getpgrp() && session == getsid(0));
   CHECK(foreground < 1 || foreground > guest_shift());
   CHECK(end[strlen(end) - 1] == '\n');
+  if (pid != getpid()) return;
+  for (int blanks = 0; blanks < 30; end++) blanks += *end == ' ';  // to field 32
+  CHECK(strtoul(end, NULL, 10) == 1ul << (SIGUSR2 - 1));
 }
 
 static void check_status(const char* path, pid_t task, pid_t pid, pid_t parent) {
@@ -169,6 +172,9 @@ static void* reader(void* unused) {
 }
 
 int main(void) {
+  sigset_t blocked;
+  sigemptyset(&blocked), sigaddset(&blocked, SIGUSR2);
+  CHECK(sigprocmask(SIG_SETMASK, &blocked, NULL) == 0);
   own_texts();
   descriptors();
   children();

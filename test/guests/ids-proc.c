@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 
 #include "ids.h"
 
@@ -108,6 +109,10 @@ static void calls(pid_t ended) {
   CHECK(readlink(named("/proc/%d/cwd", child), link, sizeof link) == 4 && memcmp(link, "/usr", 4) == 0);
   CHECK(readlink(named("/proc/%d/cwd", ended), link, sizeof link) == -1 && errno == ENOENT);
   CHECK(readlink(there, link, sizeof link) == -1 && errno == EINVAL);
+  char value[64];
+  CHECK(getxattr(there, "user.none", value, sizeof value) == -1 && errno != ENOENT);
+  CHECK(lgetxattr(gone, "user.none", value, sizeof value) == -1 && errno == ENOENT);
+  CHECK(llistxattr(gone, value, sizeof value) == -1 && errno == ENOENT);
   CHECK(opendir(gone) == NULL && errno == ENOENT);
   CHECK(open(named("/proc/0%d", child), O_RDONLY) == -1 && errno == ENOENT);
   CHECK(open("/proc/99999999999999999999", O_RDONLY) == -1 && errno == ENOENT);
