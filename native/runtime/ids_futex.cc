@@ -1,11 +1,13 @@
 // Robust mutexes (get_robust_list(2)). Their words hold the owner's id, a virtual one, so the kernel does not find its
 // threads in them when they end, and others do the marking that it would have done (kernel/futex/core.c,
 // handle_futex_death):
-//   - exit_group walks the list of the thread that calls it;
-//   - every other end of an owner - a signal, exec, the end of a thread - is noticed by those who wait: they wait in
-//     slices and look after each whether the owner is still there. Threads cannot be held up at their exit, since musl's
-//     detached ones have no stack any more by then.
-// The waits that are for robust mutexes are told by their expected value, which has FUTEX_WAITERS (filter.cc).
+//   - exit_group walks the list of the thread that calls it. Those of the other threads it leaves alone: they still run,
+//     and a mutex must not be given away while its owner is inside;
+//   - an owner that ended otherwise - by a signal, or a thread alone - is found out by those who wait: they look whether
+//     it is still there before they wait, and again after each slice of the wait. Threads cannot be held up at their
+//     exit, since musl's detached ones have no stack any more by then.
+// The waits that are for robust mutexes are told by their expected value, which has FUTEX_WAITERS (filter.cc). What only
+// tries, and never waits, finds the mutex held; so it is with a mutex held over an exec, until the process ends.
 #include "runtime/ids_futex.h"
 
 #include <linux/fcntl.h>
@@ -111,6 +113,15 @@ bool set_deadline(FutexDeadline* deadline, u64 operation, const Timespec& time) 
   return true;
 }
 
+// If the word is as expected and its owner has ended, marks it, so that whoever looks at it finds out.
+bool is_left_by_dead_owner(u64 address, u32 expected) {
+  u32 word;
+  if (read_program(&word, address, sizeof word) < 0 || word != expected) return false;
+  if (futex_owner(expected & FUTEX_TID_MASK) != FutexOwner::Ended || !is_futex_writable(address)) return false;
+  exchange_futex(address, &word, FUTEX_WAITERS | FUTEX_OWNER_DIED);
+  return true;
+}
+
 i64 watched_wait(Trap& trap) {
   const u64 address = trap.arguments[0], operation = trap.arguments[1];
   const auto expected = static_cast<u32>(trap.arguments[2]);
@@ -123,12 +134,11 @@ i64 watched_wait(Trap& trap) {
   const u32 bitset = (operation & static_cast<u64>(FUTEX_CMD_MASK)) == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY
                                                                                   : static_cast<u32>(trap.arguments[5]);
   for (;;) {
+    if (is_left_by_dead_owner(address, expected)) return -EAGAIN;
     const i64 result = wait_slice(trap, address, expected, 0, bitset, deadline);
+    // At the deadline the owner is looked at once more: its end may be what was waited for.
+    if (result == -ETIMEDOUT && is_left_by_dead_owner(address, expected)) return -EAGAIN;
     if (result != kSliceOver) return result;
-    if (futex_owner(expected & FUTEX_TID_MASK) != FutexOwner::Ended || !is_futex_writable(address)) continue;
-    u32 word = expected;
-    exchange_futex(address, &word, FUTEX_WAITERS | FUTEX_OWNER_DIED);
-    return -EAGAIN;  // the caller looks at the word again
   }
 }
 
