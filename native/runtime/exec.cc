@@ -16,6 +16,7 @@
 #include "runtime/filter.h"
 #include "runtime/ids.h"
 #include "runtime/ids_park.h"
+#include "runtime/proc_path.h"
 #include "runtime/program_file.h"
 #include "runtime/program_memory.h"
 #include "runtime/state.h"
@@ -96,6 +97,19 @@ i64 name_by_fd(ExecRequest* request, const FileName& name) {
   return 0;
 }
 
+// The path with system pids where it leads through /proc, or the file behind another process' exe link; scratch memory
+// that is not in use yet. Null for a process that the application does not know.
+const char* translated_path(i32 directory, Scratch* scratch) {
+  const bool absolute = scratch->path[0] == '/';
+  const ProcPosition from = absolute ? ProcPosition{ProcPlace::Mount, 0, 0} : position_of(directory);
+  ProcWalk walk;
+  const i64 result = walk_virtual(scratch->path, from, scratch->interpreter, sizeof scratch->interpreter, &walk);
+  if (result == -ENOENT) return nullptr;
+  if (result == 0 && walk.at.place == ProcPlace::ExeLink && read_exe_path(walk.at.process, scratch->interpreter))
+    return scratch->interpreter;
+  return result == 0 && walk.changed ? scratch->interpreter : scratch->path;
+}
+
 // Finds the file: scratch->path is what the program is called, scratch->program the path to load, scratch->program_fd
 // the file if it has to be loaded from an fd.
 i64 resolve_path(ExecRequest* request) {
@@ -108,13 +122,21 @@ i64 resolve_path(ExecRequest* request) {
     copy_string(scratch->program, sizeof scratch->program, g_state.exe_path);
     return check_permission({AT_FDCWD, scratch->program, 0});
   }
-  FileName name{request->directory, scratch->path, request->flags};
+  const char* file = scratch->path;
+  if (length > 0 && ids_on()) file = translated_path(request->directory, scratch);
+  if (file == nullptr) return -ENOENT;
+  FileName name{request->directory, file, request->flags};
   if (length > 0) name.flags &= ~static_cast<u64>(AT_EMPTY_PATH);
   if (length == 0 && request->directory == AT_FDCWD) return -EACCES;  // the working directory itself
   i64 result = check_permission(name);
   if (result < 0) return result;
-  bool by_fd = request->directory != AT_FDCWD && scratch->path[0] != '/';
-  if (by_fd && (result = name_by_fd(request, name)) < 0) return result;
+  bool by_fd = request->directory != AT_FDCWD && file[0] != '/';
+  if (!by_fd) {
+    copy_string(scratch->program, sizeof scratch->program, file);
+    return 0;
+  }
+  result = name_by_fd(request, name);
+  if (result < 0) return result;
   copy_string(scratch->program, sizeof scratch->program, scratch->path);
   return 0;
 }

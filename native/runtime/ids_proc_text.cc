@@ -7,7 +7,7 @@
 #include <linux/memfd.h>
 
 #include "runtime/ids.h"
-#include "runtime/ids_objects.h"
+#include "runtime/ids_kinds.h"
 #include "runtime/proc_text.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -97,10 +97,10 @@ bool is_signed_number(const char* word, u64 length) {
   return true;
 }
 
-// An ipc object that the application has never met stays as it is: it may be met by its key only.
+// An object that the application meets here first gets its number here. Without room it is none that exists.
 i64 translated_object(wire::IdKind kind, i64 id) {
-  u32 found;
-  return find_object_by_value(id_table(), kind, 0, static_cast<u32>(id), &found) ? static_cast<i64>(found) : id;
+  const i64 found = virtual_object(kind, static_cast<i32>(id));
+  return found < 0 ? -1 : found;
 }
 
 i64 translated(Word what, i64 id) {

@@ -174,6 +174,27 @@ static void exe_links(void) {
   CHECK(fd >= 0 && fstat(fd, &by_link) == 0 && by_link.st_ino == by_name.st_ino && close(fd) == 0);
 }
 
+static int exit_code(const char* path) {
+  pid_t program = fork();
+  if (program == 0) {
+    execl(path, "sh", "-c", "exit 7", NULL);
+    _exit(errno == ENOENT ? 2 : 1);
+  }
+  int status;
+  CHECK(waitpid(program, &status, 0) == program && WIFEXITED(status));
+  return WEXITSTATUS(status);
+}
+
+static void programs(pid_t ended) {
+  char directory[512];
+  CHECK(getcwd(directory, sizeof directory));
+  CHECK(exit_code(named("/proc/%d/root/bin/sh", child)) == 7);
+  CHECK(exit_code(named("/proc/%d/cwd/bin/sh", child)) == 7);
+  CHECK(exit_code(named("/proc/%d/root/bin/sh", ended)) == 2);
+  CHECK(chdir(named("/proc/%d", child)) == 0 && exit_code("cwd/bin/sh") == 7);
+  CHECK(exit_code(named("../%d/cwd/bin/sh", child)) == 7 && chdir(directory) == 0);
+}
+
 static void bad_paths(void) {
   char* page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(mprotect(page + 4096, 4096, PROT_NONE) == 0);
@@ -246,6 +267,7 @@ int main(void) {
     CHECK(listed(SYS_getdents, 18, capacities[i], child) == 1 && listed(SYS_getdents64, 19, capacities[i], ended) == 0);
   }
   exe_links();
+  programs(ended);
   bad_paths();
   waiting_open();
   guest_end_child(child);
