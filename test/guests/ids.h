@@ -2,6 +2,7 @@
 // --shift-ids): an id that was not translated then shows at once.
 #pragma once
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "guest.h"
@@ -14,10 +15,11 @@ __attribute__((unused)) static int guest_shift(void) {
 // A pid or tid as the program may see it.
 #define CHECK_ID(id) CHECK((id) > guest_shift())
 
-// A child that waits for a signal.
+// A child that waits for a signal, and ends with its parent in any case.
 __attribute__((unused)) static pid_t guest_waiting_child(void) {
   pid_t child = fork();
   CHECK(child >= 0);
+  if (child == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
   while (child == 0) pause();
   CHECK_ID(child);
   return child;
