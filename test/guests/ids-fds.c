@@ -2,11 +2,16 @@
 // nothing.
 // build: static musl
 #include <dirent.h>
-#include <linux/close_range.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "ids.h"
+
+// musl has no headers of the kernel.
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE 2u
+#define CLOSE_RANGE_CLOEXEC 4u
+#endif
 
 enum { kNumbers = 4096 };
 

@@ -1,7 +1,6 @@
 // Processes and threads in /proc under the numbers that the program knows: by absolute and relative paths, in listings and in links.
 // build: static musl
 #include <dirent.h>
-#include <linux/openat2.h>
 #include <pthread.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
@@ -11,6 +10,11 @@
 #include <sys/xattr.h>
 
 #include "ids.h"
+
+// struct open_how of linux/openat2.h, which musl does not find.
+struct how {
+  uint64_t flags, mode, resolve;
+};
 
 static pid_t child;
 
@@ -82,7 +86,7 @@ static void calls(pid_t ended) {
   uint8_t wide[256];  // struct statx
   uint16_t mode;
   struct statfs system;
-  struct open_how how = {.flags = O_RDONLY | O_CLOEXEC};
+  struct how how = {.flags = O_RDONLY | O_CLOEXEC};
   int fd = open(there, O_RDONLY), watch = inotify_init1(IN_CLOEXEC);
   CHECK(fd >= 0 && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode) && close(fd) == 0);
   CHECK(open(gone, O_RDONLY) == -1 && errno == ENOENT);
