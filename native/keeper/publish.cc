@@ -167,15 +167,34 @@ void Publisher::handle() {
   }
 }
 
+int Publisher::free_place() {
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    for (int place = 0; place < kMaxConnections; ++place) {
+      if (connections_[place].sockets[0] < 0) return place;
+    }
+    if (!make_room()) break;
+  }
+  return -1;
+}
+
+// Only the outside has not yet answered the application's end of such a connection.
+bool Publisher::make_room() {
+  for (Connection& connection : connections_) {
+    if (connection.sockets[0] < 0 || !connection.ways[1].closed) continue;
+    end_connection(connection, false);
+    return true;
+  }
+  return false;
+}
+
 void Publisher::accept_connections(int index) {
   for (int round = 0; round < kRounds; ++round) {
-    int place = 0;
-    while (place < kMaxConnections && connections_[place].sockets[0] >= 0) ++place;
-    if (place == kMaxConnections) return pause(index);
+    const int place = free_place();
+    if (place < 0) return pause(index);
     Connection& connection = connections_[place];
     const int fd = accept4(listeners_[index], nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
-      if (is_out_of_descriptors(errno)) pause(index);
+      if (is_out_of_descriptors(errno) && !make_room()) pause(index);
       return;
     }
     connection = Connection();

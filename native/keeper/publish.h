@@ -4,9 +4,10 @@
 //     TCP   each connection is joined to one of the keeper's to the application; bytes go from socket to socket by splice(2)
 //     UDP   each peer has a socket of its own towards the application, by which answers find back; 60 s without a datagram end it
 //
-// Rules: nothing blocks, and nothing that peers do may use up the keeper: places are counted, a turn is bounded. Without a free place a connection waits
-// in the listener's backlog, and the peer that was silent longest gives way to a new one. What one side of a connection does (end of stream,
-// reset, a refused connection) the other side sees.
+// Rules: nothing blocks, and nothing that peers do may use up the keeper: places are counted, a turn is bounded. When
+// places or descriptors run out, a connection that the application has ended gives way to a new one; without such, new
+// ones wait in the listener's backlog. The UDP peer that was silent longest gives way to a new one. What one side of a
+// connection does (end of stream, reset, a refused connection) the other side sees.
 #pragma once
 
 #include <sys/socket.h>
@@ -42,7 +43,7 @@ class Publisher {
   void handle();
 
  private:
-  static constexpr int kMaxConnections = 512, kMaxPeers = 256;
+  static constexpr int kMaxConnections = 1900, kMaxPeers = 256;
 
   // Where bytes go in one direction. The pipe is there only while bytes are in it.
   struct Way {
@@ -69,6 +70,8 @@ class Publisher {
   bool open_one(const Publication& publication, Failure& failure);
   bool watch(int fd, Kind kind, int index, u32 events);
   void accept_connections(int index);
+  int free_place();
+  bool make_room();
   bool connect_inside(Connection& connection, int publication);
   void serve(int index, u32 events);
   Step pump(Connection& connection, int direction);
