@@ -95,9 +95,9 @@ bool may_lead_to_procfs(const char* path) {
   if (is_name(path, "proc") || (absolute && is_name(path, "dev") && is_name(skip_slashes(path + 3), "fd"))) return true;
   if (absolute) return false;
   if (*path >= '1' && *path <= '9') return true;
-  constexpr const char* kNames[] = {"self", "thread-self", "task",     "stat",  "status", "exe",
-                                    "fd",   "fdinfo",      "children", "locks", "shm",    "sysvipc",
-                                    "sem",  "msg",         "dev",      "sched", "root"};
+  static constexpr const char* kNames[] = {"self", "thread-self", "task",     "stat",  "status", "exe",
+                                           "fd",   "fdinfo",      "children", "locks", "shm",    "sysvipc",
+                                           "sem",  "msg",         "dev",      "sched", "root"};
   for (const char* name : kNames) {
     if (is_name(path, name)) return true;
   }

@@ -188,7 +188,7 @@ class Line {
     if (is("NSpgid:")) return Key::Group;
     if (is("NSsid:")) return Key::Session;
     // Ngid is a group of the NUMA balancer and bears the id of a task.
-    constexpr const char* kProcess[] = {"Tgid:", "Ngid:", "PPid:", "TracerPid:", "NStgid:", "NSpid:"};
+    static constexpr const char* kProcess[] = {"Tgid:", "Ngid:", "PPid:", "TracerPid:", "NStgid:", "NSpid:"};
     for (const char* name : kProcess) {
       if (is(name)) return Key::Process;
     }
