@@ -12,7 +12,6 @@
 #include <linux/time.h>
 
 #include "runtime/clock.h"
-#include "runtime/ids_objects.h"
 #include "runtime/ids_table.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -229,24 +228,6 @@ void mark_ended(u32 system_pid) {
   // Its number may be another's by now, unless it is the caller, who is about to end.
   if (exists(system_pid) && raw_syscall(__NR_gettid) != static_cast<i64>(system_pid)) return;
   release_pid(id_table(), virtual_pid, system_pid, stamp_now());
-}
-
-i64 virtual_object(IdKind kind, u32 owner, u32 system_id) {
-  u32 found;
-  const Claimer claimer{static_cast<u32>(raw_syscall(__NR_gettid)), exists};
-  return bind_object(id_table(), kind, owner, system_id, claimer, &found) ? static_cast<i64>(found) : -ENOSPC;
-}
-
-i64 system_object(IdKind kind, u32 owner, u32 virtual_id) {
-  u64 found;
-  return find_object(id_table(), {kind, owner, virtual_id}, &found) ? static_cast<i64>(found) : -EINVAL;
-}
-
-void release_object(IdKind kind, u32 owner, u32 virtual_id) { remove_object(id_table(), {kind, owner, virtual_id}); }
-
-void release_system_object(IdKind kind, u32 owner, u32 system_id) {
-  u32 found;
-  if (find_object_by_value(id_table(), kind, owner, system_id, &found)) release_object(kind, owner, found);
 }
 
 }  // namespace stasis::runtime

@@ -63,18 +63,6 @@ u32 bind_birth(u32 system_tid, u32 flags, u32 born);
 // After a wait that reaped the process, or at a thread's exit: releases its id.
 void mark_ended(u32 system_pid);
 
-// Objects (wire/ids.h): ipc ids, of the application (owner 0), and timers, of a process (its virtual pid). An object met
-// for the first time is registered; -ENOSPC if there is no room.
-i64 virtual_object(wire::IdKind kind, u32 owner, u32 system_id);
-
-// -EINVAL if the application does not know it.
-i64 system_object(wire::IdKind kind, u32 owner, u32 virtual_id);
-
-void release_object(wire::IdKind kind, u32 owner, u32 virtual_id);
-
-// What an earlier process of that number may have left, when the kernel has just given this id.
-void release_system_object(wire::IdKind kind, u32 owner, u32 system_id);
-
 // For a call that may have blocked: translates its result and what the kernel has written to the program's memory. The
 // arguments are those in the program's registers, which are still virtual. Called once for each call that has returned:
 // by its handler, or on the way into a signal's handler that interrupted the return (signals.cc, roll_back).
