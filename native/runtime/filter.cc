@@ -147,7 +147,6 @@ constexpr Entry kEntries[] = {
     {__NR_clock_nanosleep, kPartIds, Test::Negative, 0},
     {__NR_exit_group, kPartIds, Test::Always},
     {__NR_tgkill, kPartIds, Test::Always},
-    {__NR_mq_notify, kPartIds, Test::Nonzero, 1},
     {.number = __NR_waitid, .part = kPartIds, .test = Test::Always},
     {.number = __NR_ioprio_set, .part = kPartIds, .test = Test::Always, .last = __NR_ioprio_get},
     {__NR_inotify_add_watch, kPartIds, Test::Always},
