@@ -62,6 +62,14 @@ i64 bind_inside(i32 fd, const SocketName& name, Where where, Transport transport
   return result;
 }
 
+// At all addresses of the system. What was bound to the port before is gone.
+i64 bind_open(i32 fd, const SocketName& name) {
+  SocketName real;
+  const i64 result = raw_syscall(__NR_bind, fd, name.bytes, name.length());
+  if (result == 0 && real_own_name(fd, &real)) change_port_word(Transport::Datagram, real.port(), kPortBound, 0);
+  return result;
+}
+
 // A name of no family is one of IPv4 if it is all zero and the socket's is (inet_bind, for programs of old).
 bool read_bind_name(SocketName* name, i32 fd, u64 address, u64 length) {
   if (read_name(name, address, length)) return true;
@@ -90,8 +98,7 @@ i64 trapped_bind(Trap& trap) {
   // A datagram socket without a port of its choice may go on to talk to the whole world. It stays where it is reached by every address,
   // and what it sends inside gets its source then (net_messages.cc).
   const bool open = transport == Transport::Datagram && is_wildcard(where) && name.port() == 0;
-  const i64 result =
-      open ? raw_syscall(__NR_bind, fd, name.bytes, name.length()) : bind_inside(fd, name, where, transport, six_only);
+  const i64 result = open ? bind_open(fd, name) : bind_inside(fd, name, where, transport, six_only);
   if (result < 0 && six_only) set_six_only(fd, true);
   return result;
 }

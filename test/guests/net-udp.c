@@ -119,6 +119,18 @@ static void change_partner(const char* own) {
   close(fd);
 }
 
+// As a program that sends itself messages to be woken.
+static void self(const char* bound, const char* to) {
+  int fd = open_socket(bound, 0);
+  struct sockaddr_in name = own_name(fd);
+  char byte;
+  connect_to(fd, to, ntohs(name.sin_port));
+  struct sockaddr_in here = own_name(fd);
+  EXPECT_NAME(&here, to, ntohs(name.sin_port));
+  CHECK(send(fd, "x", 1, 0) == 1 && recv(fd, &byte, 1, 0) == 1 && byte == 'x');
+  close(fd);
+}
+
 static void inet6(void) {
   int server = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), client = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}, from;
@@ -151,6 +163,10 @@ int main(void) {
       ask(own, own, own, connected, with_header);
     }
   }
+  self("127.0.0.1", "127.0.0.1");
+  self("0.0.0.0", "127.0.0.1");
+  self("0.0.0.0", own);
+  self(own, own);
   inet6();
   change_partner(own);
   return guest_pass();
