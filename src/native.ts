@@ -217,6 +217,9 @@ export interface Addon {
   /** What this host offers. */
   probe(): Promise<readonly Feature[]>;
 
+  /** Every id that the application of this process knows, by kind and number. INCOMPATIBLE or DAMAGED for a table that cannot be read. */
+  ids(pid: number, startTime: number): Promise<readonly ResourceId[]>;
+
   /** Whether the process lives; false for a zombie and for another process of that pid. */
   process(pid: number, startTime: number): boolean;
   /** Sends a signal by pidfd, so that it never reaches another process of that pid. */
@@ -231,6 +234,33 @@ export interface Addon {
   lock(path: string): NativeLock;
   /** GNU build id of an ELF file, hexadecimal. */
   buildId(file: string): string;
+}
+
+/** One entry of an application's translation table. */
+export interface ResourceId {
+  readonly kind:
+    | 'process'
+    | 'thread'
+    | 'group'
+    | 'session'
+    | 'shared-memory'
+    | 'semaphores'
+    | 'message-queue'
+    | 'timer'
+    | 'port'
+    | 'address'
+    | 'path';
+  /** As the application knows it. */
+  readonly virtual: number;
+  /** The system's; null for an id without one. */
+  readonly system: number | null;
+  /** The application's id of the process it belongs to, null if it belongs to all or the process is gone. */
+  readonly owner: number | null;
+  /**
+   * `live`; `ended`: its number stays the application's for a while; `known`: of before a restore, never given to anybody else; `foreign`:
+   * of a process outside; `identity`: the application has no table, and its ids are the system's.
+   */
+  readonly state: 'live' | 'ended' | 'known' | 'foreign' | 'identity';
 }
 
 export interface HelperPrograms {

@@ -26,6 +26,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   define("becomeKeeper", become_keeper);
   define("restore", restore);
   define("checkpoint", checkpoint);
+  define("ids", ids);
   define("inspect", inspect);
   define("verify", verify);
   define("buildId", build_id);

@@ -16,6 +16,8 @@ Napi::Value checkpoint(const Napi::CallbackInfo& info);
 Napi::Value inspect(const Napi::CallbackInfo& info);
 Napi::Value verify(const Napi::CallbackInfo& info);
 Napi::Value build_id(const Napi::CallbackInfo& info);
+// ids.cc
+Napi::Value ids(const Napi::CallbackInfo& info);
 // probe.cc
 Napi::Value probe(const Napi::CallbackInfo& info);
 // process.cc

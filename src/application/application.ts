@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import { badType, badValue, checkOptions, checkSignal, checkTimeout } from '../arguments.js';
 import type { EnvironmentPlace } from '../environment/registry.js';
 import { fromSystemError, StasisError } from '../errors.js';
-import type { RestoreTimings } from '../native.js';
+import type { ResourceId, RestoreTimings } from '../native.js';
 import { callNativeNow } from '../native-call.js';
 import { type CheckpointOptions, checkpoint } from '../snapshot/checkpoint.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
@@ -16,6 +16,7 @@ import type { ApplicationRecord } from '../store/record.js';
 import { type ApplicationStatus, type Ending, hasEnded, readStatus } from '../store/status.js';
 import { describeStatus } from './describe.js';
 import { waitForEnding } from './ending.js';
+import { readIds } from './ids.js';
 import { checkLogOptions, type LogChunk, type LogOptions, readLogs } from './logs.js';
 
 export interface WaitForEndOptions {
@@ -112,6 +113,11 @@ export class Application {
   logs(options: LogOptions = {}): AsyncIterableIterator<LogChunk> {
     checkLogOptions(options);
     return readLogs(this.#paths, this.#record, options);
+  }
+
+  /** What each id that it knows stands for in the system now. */
+  ids(): AsyncIterableIterator<ResourceId> {
+    return readIds(this.#paths, this.#record);
   }
 
   /** Saves it. It is stopped afterwards unless told otherwise; whatever fails leaves it running. */

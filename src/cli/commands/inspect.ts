@@ -1,22 +1,33 @@
-// stasis inspect: every record of an image, or its header alone, for people or as JSON.
+// stasis inspect: every record of an image, or its header alone, for people or as JSON; or the ids of a running application.
 
 import type { Command } from 'commander';
+import type { ResourceId } from '../../native.js';
 import { Stasis } from '../../stasis.js';
 import type { ActionRunner } from '../main.js';
+import { type Output, table } from '../output.js';
 
 interface Options {
   readonly header?: boolean;
   readonly verify?: boolean;
+  readonly ids?: boolean;
 }
 
 export function define(command: Command, run: ActionRunner): void {
   command
-    .argument('<snapshot>', 'NAME (its latest), NAME@N, an application id, or a path with a slash')
+    .argument(
+      '<snapshot>',
+      'NAME (its latest), NAME@N, an application id, or a path with a slash; with --ids an application',
+    )
     .option('--header', 'only the header')
     .option('--verify', 'read the whole image first and compare it with its checksums')
+    .option('--ids', "what a running application's ids stand for in the system")
     .action((reference: string, options: Options) =>
       run(async (output) => {
         const stasis = await Stasis.open();
+        if (options.ids) {
+          await printIds(output, (await stasis.application(reference)).ids());
+          return;
+        }
         const snapshot = await stasis.snapshot(reference);
         if (options.verify) await snapshot.verify();
         if (options.header) {
@@ -29,6 +40,15 @@ export function define(command: Command, run: ActionRunner): void {
         }
       }),
     );
+}
+
+async function printIds(output: Output, ids: AsyncIterable<ResourceId>): Promise<void> {
+  const rows: string[][] = [];
+  for await (const id of ids) {
+    if (output.json) output.record(id);
+    else rows.push([id.kind, String(id.virtual), String(id.system ?? '-'), String(id.owner ?? '-'), id.state]);
+  }
+  if (!output.json) output.result(null, table(['KIND', 'VIRTUAL', 'SYSTEM', 'OWNER', 'STATE'], rows));
 }
 
 /** One `key  value` per line, nested keys joined by dots. */
