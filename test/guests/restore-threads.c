@@ -1,4 +1,4 @@
-// Threads after a restore are whole: each can be signalled, named, joined and cancelled, new ones can be made, and the
+// Threads after a restore are whole: each has its id and can be signalled, named, joined and cancelled, new ones can be made, and the
 // main thread can leave before the others. mode: checkpoint build: static
 #include <pthread.h>
 #include <sched.h>
@@ -12,6 +12,7 @@ static volatile sig_atomic_t signalled[kThreads];
 static _Thread_local int own_index = -1;
 static pthread_barrier_t ready;
 static volatile int go_on;
+static long own_ids[kThreads];
 
 static void note(int signal) {
   (void)signal;
@@ -23,9 +24,11 @@ static void* worker(void* argument) {
   char name[16];
   snprintf(name, sizeof name, "worker-%d", own_index);
   CHECK(pthread_setname_np(pthread_self(), name) == 0);
+  own_ids[own_index] = syscall(SYS_gettid);
   pthread_barrier_wait(&ready);
   while (!go_on || !signalled[own_index]) guest_sleep_ms(1);
   char now[16];
+  CHECK(syscall(SYS_gettid) == own_ids[own_index]);
   CHECK(prctl(PR_GET_NAME, now) == 0 && strcmp(now, name) == 0);
   if (own_index == kThreads - 1)
     for (;;) guest_sleep_ms(1);  // cancelled
@@ -48,9 +51,12 @@ int main(void) {
   for (intptr_t i = 0; i < kThreads; i++) CHECK(pthread_create(&threads[i], NULL, worker, (void*)i) == 0);
   pthread_barrier_wait(&ready);
 
+  const pid_t pid = getpid(), parent = getppid(), group = getpgrp(), session = getsid(0);
+
   guest_checkpoint_here();
 
-  CHECK(syscall(SYS_gettid) == getpid());
+  CHECK(getpid() == pid && getppid() == parent && getpgrp() == group && getsid(0) == session);
+  CHECK(syscall(SYS_gettid) == pid);
   go_on = 1;
   for (int i = 0; i < kThreads; i++) CHECK(pthread_kill(threads[i], SIGUSR1) == 0);
   CHECK(pthread_cancel(threads[kThreads - 1]) == 0);

@@ -1,12 +1,12 @@
-// Plain and robust mutexes that are held stay held, and a robust one tells of an owner that dies after the restore. Those that were free are
-// used afterwards: recursive and error-checking ones name their owner by thread id, so held over a restore they would name the old one.
+// Mutexes that are held stay held by the same thread, also recursive and error-checking ones, which name their owner by thread id; and a
+// robust one tells of an owner that dies after the restore.
 // mode: checkpoint
 // build: static
 #include <pthread.h>
 
 #include "guest.h"
 
-static pthread_mutex_t plain, recursive, checked, robust, orphan;
+static pthread_mutex_t plain, recursive, checked, robust, orphan, held_recursive, held_checked;
 static int wake[2];
 
 static void make(pthread_mutex_t* mutex, int type, int robustness) {
@@ -26,6 +26,8 @@ static void* owner(void* unused) {
 static void* other(void* unused) {
   CHECK(pthread_mutex_trylock(&plain) == EBUSY && pthread_mutex_trylock(&recursive) == EBUSY);
   CHECK(pthread_mutex_trylock(&checked) == EBUSY && pthread_mutex_unlock(&checked) == EPERM);
+  CHECK(pthread_mutex_trylock(&held_recursive) == EBUSY && pthread_mutex_unlock(&held_recursive) == EPERM);
+  CHECK(pthread_mutex_trylock(&held_checked) == EBUSY && pthread_mutex_unlock(&held_checked) == EPERM);
   return unused;
 }
 
@@ -38,11 +40,14 @@ int main(void) {
   make(&plain, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED);
   make(&recursive, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_STALLED);
   make(&checked, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_STALLED);
+  make(&held_recursive, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_STALLED);
+  make(&held_checked, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_STALLED);
   make(&robust, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST);
   make(&orphan, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST);
   CHECK(pipe(wake) == 0);
   CHECK(pthread_mutex_lock(&plain) == 0);
   CHECK(pthread_mutex_lock(&recursive) == 0 && pthread_mutex_unlock(&recursive) == 0);
+  CHECK(pthread_mutex_lock(&held_recursive) == 0 && pthread_mutex_lock(&held_checked) == 0);
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, owner, NULL) == 0);
   guest_sleep_ms(50);
@@ -51,10 +56,13 @@ int main(void) {
 
   CHECK(pthread_mutex_trylock(&robust) == EBUSY && pthread_mutex_trylock(&plain) == EBUSY);
   CHECK(pthread_mutex_lock(&checked) == 0 && pthread_mutex_lock(&checked) == EDEADLK);
+  CHECK(pthread_mutex_lock(&held_checked) == EDEADLK && pthread_mutex_lock(&held_recursive) == 0);
   for (int i = 0; i < 3; i++) CHECK(pthread_mutex_lock(&recursive) == 0);
   try_from_another_thread();
   for (int i = 0; i < 3; i++) CHECK(pthread_mutex_unlock(&recursive) == 0);
   CHECK(pthread_mutex_unlock(&recursive) == EPERM);
+  CHECK(pthread_mutex_unlock(&held_recursive) == 0 && pthread_mutex_unlock(&held_recursive) == 0);
+  CHECK(pthread_mutex_unlock(&held_recursive) == EPERM && pthread_mutex_unlock(&held_checked) == 0);
   CHECK(pthread_mutex_unlock(&plain) == 0 && pthread_mutex_unlock(&checked) == 0);
   CHECK(write(wake[1], "x", 1) == 1 && pthread_join(thread, NULL) == 0);
   CHECK(pthread_mutex_lock(&robust) == 0);

@@ -28,8 +28,6 @@ const servers: Record<string, Server> = {
   'python3 asyncio': {
     words: (port) => ['/usr/bin/python3', join(programs, 'asyncio_server.py'), String(port)],
     growing: ['naps'],
-    // CPython before 3.12 compares getpid() with the process id its event loop was started under, and a restored process has another id.
-    boundToPid: true,
   },
   java: {
     words: (port, home) => [

@@ -15,8 +15,6 @@ export interface Server {
   constant?: string;
   /** Counters that go on by themselves. */
   growing?: readonly string[];
-  /** The program ties its state to its process id: it is left running by checkpoints, not restored. */
-  readonly boundToPid?: boolean;
   path?: string;
   /** Requests before the first checkpoint. */
   warm?: number;
@@ -58,10 +56,6 @@ export async function serverCourse(user: TestUser, server: Server): Promise<void
 
   await home.ok(['checkpoint', '--leave-running', 'server']);
   await ask('left running');
-  if (server.boundToPid) {
-    await moves('left running');
-    return;
-  }
   await home.ok(['checkpoint', 'server']);
   expect(await home.ended('server')).toMatch(/^checkpointed /);
   const atCheckpoint = { expected, last };
