@@ -172,6 +172,7 @@ Status Checkpoint::read_state() {
   record_threads(state, image_);
   record_signals(state, *status_, image_);
   STASIS_TRY(record_process(subject_, state, *status_, image_));
+  STASIS_TRY(translate_ids(subject_, image_));
   outcome_.threads = state.threads.size();
   return {};
 }

@@ -132,6 +132,8 @@ Result<FdTable> read_fds(const Subject& subject, SharedLinks& shared) {
   std::vector<Fd> fds;
   std::set<std::string> links;
   for (const int number : STASIS_TRY(procfs::list_fds(subject.pid))) {
+    // The translation table's, which the program does not know.
+    if (subject.ids.has_value() && number == static_cast<int>(subject.ids->header().parked_fd)) continue;
     auto fd = read_fd(subject.pid, number);
     // A program that runs opens and closes as it likes.
     if (!fd.ok() && subject.phase == Phase::Before && fd.error().kind == ErrorKind::NotFound) continue;

@@ -17,4 +17,8 @@ void record_signals(const tracer::ProcessState& state, const procfs::Fields& sta
 Status record_process(const Subject& subject, const tracer::ProcessState& state, const procfs::Fields& status,
                       image::Image& image);
 
+// After the others: makes every id in the records the one that the program knows, and adds those that it may know
+// besides.
+Status translate_ids(const Subject& subject, image::Image& image);
+
 }  // namespace stasis::checkpoint

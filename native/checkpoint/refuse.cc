@@ -150,6 +150,7 @@ Status read_runtime(const ProcessMemory& memory, Subject& subject) {
   const auto state = STASIS_TRY(memory.read_value<wire::RuntimeState>(subject.runtime.state));
   const std::uint32_t count = std::min(state.page_file_count, wire::kMaxPageFiles);
   subject.page_files.assign(state.page_files, state.page_files + count);
+  subject.ids = STASIS_TRY(IdTable::open(subject.pid));
   return read_backed_ranges(memory, state, subject);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "base/result.h"
 #include "checkpoint/checkpoint.h"
 #include "image/image.h"
+#include "os/id_table.h"
 #include "os/unique_fd.h"
 #include "wire/descriptor.h"
 
@@ -66,6 +68,7 @@ struct Subject {
   wire::Descriptor runtime{};
   std::vector<wire::PageFileIdentity> page_files;  // files whose private mappings stand for anonymous memory ...
   std::vector<BackedRange> backed_ranges;          // ... except here; ascending
+  std::optional<IdTable> ids;                      // nothing: its ids are the system's
 
   std::string where() const { return "process " + std::to_string(pid); }
   std::string where(int fd) const { return where() + ", fd " + std::to_string(fd); }

@@ -88,6 +88,7 @@ struct Image {
   std::vector<QueuedSignal> queued_signals;
   Itimers itimers;
   Clock clock;
+  std::vector<KnownIds> known_ids;  // one, or none
   std::vector<OpenFile> open_files;
   std::vector<Stdio> stdio;
   std::vector<Pipe> pipes;

@@ -34,6 +34,7 @@ enum class RecordType : std::uint32_t {
   QueuedSignal = 21,
   Itimers = 22,
   Clock = 23,
+  KnownIds = 24,
   OpenFile = 32,
   Stdio = 33,
   Pipe = 34,
@@ -94,10 +95,10 @@ struct Process {
   std::vector<std::string> arguments;  // for people: what the process was started as
   template <class V, class R>
   static void describe(V& v, R& r) {
-    v.field("pid", r.pid, "process id at the checkpoint");
-    v.field("parent_pid", r.parent_pid, "parent's process id");
-    v.field("group_id", r.group_id, "process group id");
-    v.field("session_id", r.session_id, "session id");
+    v.field("pid", r.pid, "process id, as the program knows it");
+    v.field("parent_pid", r.parent_pid, "parent's process id, 0 if the program does not know it");
+    v.field("group_id", r.group_id, "process group id, likewise");
+    v.field("session_id", r.session_id, "session id, likewise");
     v.field("exe_path", r.exe_path, "program file, as /proc/self/exe names it to the program");
     v.field("cwd", r.cwd, "working directory, absolute path");
     v.field("umask", r.umask, "file mode creation mask");
@@ -237,7 +238,7 @@ struct Thread {
   std::uint32_t rseq_bytes = 0, rseq_signature = 0;
   template <class V, class R>
   static void describe(V& v, R& r) {
-    v.field("tid", r.tid, "thread id at the checkpoint");
+    v.field("tid", r.tid, "thread id, as the program knows it");
     v.field("name", r.name, "comm, at most 15 bytes");
     v.field("registers", r.registers, "general registers");
     v.field("xsave", r.xsave, "XSAVE area, standard format, as PTRACE_GETREGSET NT_X86_XSTATE gives it");
@@ -247,7 +248,8 @@ struct Thread {
     v.hex("altstack_flags", r.altstack_flags, "SS_DISABLE 2, SS_AUTODISARM 0x80000000");
     v.hex("clear_child_tid", r.clear_child_tid, "address cleared and woken at thread exit, 0 for none");
     v.hex("tid_word", r.tid_word,
-          "address of the word in which the C library keeps the thread's id, 0 if none is known");
+          "address of the word in which the C library keeps the thread's id, 0 if none is known; used under runtimes "
+          "that give new ids");
     v.hex("robust_list", r.robust_list, "head of the robust futex list, 0 for none");
     v.field("robust_list_bytes", r.robust_list_bytes, "its length argument");
     v.hex("rseq_address", r.rseq_address, "registered rseq area, 0 for none");
@@ -304,6 +306,18 @@ struct Clock {
     v.field("monotonic_ns", r.monotonic_ns, "the program's CLOCK_MONOTONIC at the checkpoint");
     v.field("boottime_ns", r.boottime_ns, "the program's CLOCK_BOOTTIME at the checkpoint");
     v.field("realtime_ns", r.realtime_ns, "CLOCK_REALTIME at the checkpoint, for display and absolute timers");
+  }
+};
+
+// Ids that the program may remember beside those of the process and its threads: restored, it never meets them as
+// somebody else's.
+struct KnownIds {
+  static constexpr RecordType kType = RecordType::KnownIds;
+  static constexpr const char* kName = "known-ids";
+  std::vector<std::uint32_t> processes;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("processes", r.processes, "ids of processes and threads of the application that have ended, ascending");
   }
 };
 

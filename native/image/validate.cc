@@ -3,6 +3,7 @@
 #include "image/validate.h"
 
 #include "wire/descriptor.h"
+#include "wire/ids.h"
 
 namespace stasis::image {
 
@@ -31,8 +32,9 @@ Status check_process(const Image& image) {
   }
   const Process& process = image.process;
   if (process.pid <= 0) return invalid("process", "no process id");
-  if (process.parent_pid < 0 || process.group_id < 0 || process.session_id < 0)
-    return invalid("process", "a negative id");
+  for (const std::int32_t id : {process.pid, process.parent_pid, process.group_id, process.session_id}) {
+    if (id < 0 || id >= static_cast<std::int32_t>(wire::kPidLimit)) return invalid("process", "an id out of range");
+  }
   if (!is_absolute_path(process.exe_path)) return invalid("process", "exe_path is no absolute path");
   if (!is_absolute_path(process.cwd)) return invalid("process", "cwd is no absolute path");
   if (process.umask > 0777) return invalid("process", "no such umask");

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "image/validate.h"
+#include "wire/ids.h"
 
 namespace stasis::image {
 
@@ -90,6 +91,19 @@ Status check_signals(const Image& image, const std::set<std::int32_t>& tids) {
   return {};
 }
 
+Status check_known_ids(const Image& image, const std::set<std::int32_t>& tids) {
+  if (image.known_ids.size() > 1) return invalid("known-ids", "there are several");
+  std::uint32_t last = 0;
+  for (const KnownIds& known : image.known_ids) {
+    for (const std::uint32_t id : known.processes) {
+      if (id <= last || id >= wire::kPidLimit) return invalid("known-ids", "not ascending process ids");
+      if (tids.contains(static_cast<std::int32_t>(id))) return invalid("known-ids", "the id of a thread that lives");
+      last = id;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Status validate_threads(const Image& image) {
@@ -99,10 +113,12 @@ Status validate_threads(const Image& image) {
   for (std::size_t i = 0; i < image.threads.size(); ++i) {
     const Thread& thread = image.threads[i];
     const std::string subject = nth("thread", i) + " (" + std::to_string(thread.tid) + ")";
-    if (thread.tid <= 0) return invalid(subject, "no thread id");
+    if (thread.tid <= 0 || thread.tid >= static_cast<std::int32_t>(wire::kPidLimit))
+      return invalid(subject, "no thread id");
     if (!tids.insert(thread.tid).second) return invalid(subject, "the id of an earlier thread");
     STASIS_TRY(check_thread(thread, image.header.cpu.xcr0, subject));
   }
+  STASIS_TRY(check_known_ids(image, tids));
   return check_signals(image, tids);
 }
 

@@ -3,7 +3,7 @@
 //     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--deadline-ms N]
 //                   [--shift-ids N] [--environment NETWORK:HOST [--publish PROTOCOL,ADDRESS,PORT,PORT]...]
 //                   -- PROGRAM ARGV0 [ARG...]
-//     stasis-keeper ... --plan-fd N
+//     stasis-keeper ... --plan-fd N [--ids-fd N]
 //     stasis-keeper ... --pid N --report-fd N --done-fd N [--ids-fd N]
 //
 // and, of a restore, --working-set FILE --page-file FILE --page-file-stamp TEXT (working_set.h).
@@ -31,7 +31,7 @@ struct Options {
   int pid = 0;                // restore: of the child that executes the runtime already
   int report_fd = -1;         // its report page, with pid
   int done_fd = -1;           // read end of its done pipe, with pid
-  int ids_fd = -1;            // translation table of that child, kept open for those that lose it
+  int ids_fd = -1;            // restore: translation table, kept open for processes that lose theirs
   int shift_ids = 0;          // first launch: every id the program sees is the system's plus this
   int network = 0, host = 0;  // first launch: place in an environment (runtime/net_address.h); 0: none
   int publications = 0;

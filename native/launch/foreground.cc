@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "launch/signal_state.h"
@@ -27,12 +28,13 @@ void pass_on_streams() {
   }
 }
 
-void keep_only(int passed_fd) {
+void keep_only(std::vector<int> passed) {
   unsigned begin = STDERR_FILENO + 1;
-  if (passed_fd >= 0) {
-    if (static_cast<unsigned>(passed_fd) > begin) syscall(SYS_close_range, begin, passed_fd - 1, kCloseRangeCloexec);
-    fcntl(passed_fd, F_SETFD, 0);
-    begin = static_cast<unsigned>(passed_fd) + 1;
+  std::sort(passed.begin(), passed.end());
+  for (int fd : passed) {
+    if (static_cast<unsigned>(fd) > begin) syscall(SYS_close_range, begin, fd - 1, kCloseRangeCloexec);
+    fcntl(fd, F_SETFD, 0);
+    begin = static_cast<unsigned>(fd) + 1;
   }
   syscall(SYS_close_range, begin, ~0U, kCloseRangeCloexec);
 }
@@ -47,7 +49,7 @@ Error execute_in_foreground(const ForegroundProgram& program) {
     return Error::of_errno("chdir", "entering the working directory").with_path(program.cwd);
   }
   pass_on_streams();
-  keep_only(program.passed_fd);
+  keep_only(program.passed);
   SavedSignalActions actions;
   int error_number = 0;
   {

@@ -12,8 +12,8 @@ struct ForegroundProgram {
   std::string path;  // absolute
   std::vector<std::string> arguments;
   std::vector<std::string> environment;
-  std::string cwd;  // empty: stays
-  int passed_fd;    // kept open under its number; -1: none
+  std::string cwd;          // empty: stays
+  std::vector<int> passed;  // kept open under their numbers
 };
 
 // Returns only if that failed; what was changed is as it was.

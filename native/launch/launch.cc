@@ -10,20 +10,22 @@
 #include <cstring>
 
 #include "launch/foreground.h"
+#include "launch/id_table.h"
 #include "launch/marker.h"
 #include "launch/resolve.h"
 #include "launch/spawn.h"
 #include "os/pidfd.h"
 #include "os/unique_fd.h"
 #include "wire/layout.h"
+#include "wire/parts.h"
 
 namespace stasis::launch {
 
 namespace {
 
 // The numbers at which a spawned keeper, and the runtime spawned beside it, find their descriptors (Spawn::passed).
-constexpr int kReadyFd = 3, kKeeperReportFd = 4, kKeeperDoneFd = 5;
-constexpr int kPlanSocket = 3, kReportFd = 4, kDoneFd = 5;
+constexpr int kReadyFd = 3, kKeeperReportFd = 4, kKeeperDoneFd = 5, kKeeperIdsFd = 6;
+constexpr int kPlanSocket = 3, kReportFd = 4, kDoneFd = 5, kIdsFd = 6;
 
 // The keeper watches the deadline itself and cleans up; the wait for its word only has to be longer.
 constexpr std::chrono::milliseconds kKeeperGrace{5'000};
@@ -62,6 +64,13 @@ Result<UniqueFd> make_report() {
   return report;
 }
 
+// Of a restored application; nothing under a runtime that does not know ids.
+Result<UniqueFd> make_ids(const KeeperOptions& options) {
+  if (!options.keeps_ids) return UniqueFd();
+  const std::string_view directory = options.directory;
+  return make_id_table({.application = directory.substr(directory.rfind('/') + 1), .parts = wire::kPartIds});
+}
+
 // A keeper whose start failed says so and ends, its child with it. Until it has, a process is left.
 Result<Launched> await_start(const Spawning& keeper, int ready, Deadline deadline) {
   auto launched = await_ready(ready, deadline);
@@ -98,6 +107,7 @@ Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const s
   Pipe ready = STASIS_TRY(make_pipe());
   Pipe done = STASIS_TRY(make_pipe());
   UniqueFd report = STASIS_TRY(make_report());
+  UniqueFd ids = STASIS_TRY(make_ids(options));
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
     return Error::of_errno("socketpair", "starting the keeper");
@@ -105,12 +115,17 @@ Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const s
   UniqueFd ours(pair[0]), its(pair[1]);
   auto runtime = std::make_unique<Spawn>();
   runtime->path = options.runtime;
-  runtime->arguments = {format_marker(
-      {.runtime = options.runtime, .report_fd = kReportFd, .done_fd = kDoneFd, .plan_socket = kPlanSocket})};
+  runtime->arguments = {format_marker({.runtime = options.runtime,
+                                       .report_fd = kReportFd,
+                                       .done_fd = kDoneFd,
+                                       .ids_fd = ids ? kIdsFd : -1,
+                                       .parts = ids ? wire::kPartIds : 0,
+                                       .plan_socket = kPlanSocket})};
   if (runtime->arguments[0].empty()) return Error::plain(ErrorKind::Usage, "the runtime's path is too long");
   runtime->cwd = "/";
   runtime->stdio = stdio;
   runtime->passed = {its.get(), report.get(), done.writer.get()};
+  if (ids) runtime->passed.push_back(ids.get());
   Spawn keeper;
   keeper.path = options.keeper;
   keeper.arguments = keeper_arguments(options, "detached");
@@ -120,6 +135,10 @@ Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const s
   keeper.cwd = "/";
   keeper.stdio = stdio;
   keeper.passed = {ready.writer.get(), report.get(), done.reader.get()};
+  if (ids) {
+    keeper.arguments.insert(keeper.arguments.end(), {"--ids-fd", std::to_string(kKeeperIdsFd)});
+    keeper.passed.push_back(ids.get());
+  }
   keeper.child = std::move(runtime);
   PlannedKeeper planned;
   planned.spawning_ = STASIS_TRY(Spawning::begin(std::move(keeper)));
@@ -165,13 +184,20 @@ Error become_keeper(const LaunchOptions& options) {
   if (!program.ok()) return std::move(program).error();
   std::vector<std::string> arguments = keeper_arguments(options, "foreground");
   append_program(arguments, options, program.value());
-  return execute_in_foreground({options.keeper, arguments, options.environment, options.cwd, -1});
+  return execute_in_foreground({options.keeper, arguments, options.environment, options.cwd, {}});
 }
 
 Error become_keeper_of_plan(const KeeperOptions& options, int plan_fd) {
+  auto ids = make_ids(options);
+  if (!ids.ok()) return std::move(ids).error();
   std::vector<std::string> arguments = keeper_arguments(options, "foreground");
+  std::vector<int> passed = {plan_fd};
   arguments.insert(arguments.end(), {"--plan-fd", std::to_string(plan_fd)});
-  return execute_in_foreground({options.keeper, arguments, {}, "/", plan_fd});
+  if (ids.value()) {
+    arguments.insert(arguments.end(), {"--ids-fd", std::to_string(ids.value().get())});
+    passed.push_back(ids.value().get());
+  }
+  return execute_in_foreground({options.keeper, arguments, {}, "/", passed});
 }
 
 }  // namespace stasis::launch

@@ -31,6 +31,7 @@ struct KeeperOptions {
   std::string runtime;                                  // path of the runtime, absolute
   std::string directory;                                // the application's, absolute
   std::chrono::milliseconds timeout = kDefaultTimeout;  // until the application runs
+  bool keeps_ids = false;                               // a restore under a runtime that does: with a translation table
   std::vector<std::string> working_set;                 // arguments of a restore (restore/working_set.h)
 };
 

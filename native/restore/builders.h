@@ -27,6 +27,9 @@ Status plan_epolls(const image::Image& image, PlanBuilder& plan);  // last of th
 // signals.cc: actions, queued signals, interval timers, clocks. After plan_threads, whose order it refers to.
 Status plan_signals(const image::Image& image, PlanBuilder& plan);
 
+// ids.cc: what the process is to be known by, and where its table's descriptor stays. After all fds.
+Status plan_ids(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan);
+
 // threads.cc: the frames that threads return into.
 Status plan_threads(const image::Image& image, PlanBuilder& plan);
 

@@ -102,7 +102,7 @@ std::uint64_t PlanBuilder::highest_fd_needed() const {
 
 Result<std::vector<std::uint8_t>> PlanBuilder::finish() {
   plan.magic = wire::kPlanMagic;
-  plan.version = wire::kPlanVersion;
+  if (plan.version == 0) plan.version = wire::kPlanVersion;
   plan.park_base = park_base();
   plan.files = add_array(files);
   plan.maps = add_array(maps);
@@ -115,6 +115,7 @@ Result<std::vector<std::uint8_t>> PlanBuilder::finish() {
   plan.signals = add_array(signals);
   plan.working_set_count = static_cast<std::uint32_t>(working_set.size());
   plan.working_set = add_array(working_set).offset;
+  plan.known_ids = add_array(known_ids);
   align(wire::kPageBytes);
   plan.bytes = bytes_.size();
   if (bytes_.size() > wire::kPlanMaxBytes) {

@@ -61,6 +61,7 @@ class PlanBuilder {
   std::vector<wire::ThreadEntry> threads;
   std::vector<wire::QueuedSignal> signals;
   std::vector<wire::WorkingSetRange> working_set;
+  std::vector<std::uint32_t> known_ids;
 
  private:
   void align(std::size_t alignment);

@@ -54,6 +54,7 @@ Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& 
   STASIS_TRY(plan_eventfds(image, plan));
   STASIS_TRY(plan_timerfds(image, plan));
   STASIS_TRY(plan_epolls(image, plan));
+  STASIS_TRY(plan_ids(image, inputs, plan));
   STASIS_TRY(plan_threads(image, plan));
   STASIS_TRY(plan_signals(image, plan));
   STASIS_TRY(check_fd_limit(plan));

@@ -30,6 +30,7 @@ struct PageFileLocation {
 struct RestoreInputs {
   std::vector<PageFileLocation> page_files;        // as Image::page_files
   std::vector<wire::WorkingSetRange> working_set;  // as read_working_set gives it
+  bool keeps_ids = true;                           // whether that runtime does (knows_ids of restore/start.h)
   std::string runtime_path;                        // absolute; the file that will be executed, of the image's build id
 };
 

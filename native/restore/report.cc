@@ -64,6 +64,7 @@ constexpr StepWords kSteps[] = {
     {Step::QueueSignal, "rt_sigqueueinfo", "queueing a signal again", Subject::Signal},
     {Step::OpenDescriptor, "open", "opening a file", Subject::FdAndAddress},
     {Step::MapIds, "mmap", "mapping the translation table", Subject::Fd},
+    {Step::PlaceId, "", "giving a process or thread its id back", Subject::Thread},
 };
 
 const StepWords* words_of(Step step) {

@@ -13,6 +13,8 @@
 #include "os/build_id.h"
 #include "os/file.h"
 #include "restore/start.h"
+#include "wire/descriptor.h"
+#include "wire/layout.h"
 
 namespace stasis::restore {
 
@@ -47,6 +49,16 @@ std::string temporary_name(const std::string& path) {
 std::string installed_runtime(const std::string& build_id, const std::string& directory) {
   const std::string path = directory + "/" + build_id;
   return is_build_id(build_id) && access(path.c_str(), X_OK) == 0 ? path : std::string();
+}
+
+bool knows_ids(const std::string& runtime_path) {
+  // The image begins with the file's headers, and the descriptor lies in its first page (runtime.ld).
+  UniqueFd file(open(runtime_path.c_str(), O_RDONLY | O_CLOEXEC));
+  wire::Descriptor descriptor{};
+  const std::size_t bytes = sizeof descriptor;
+  const auto offset = static_cast<off_t>(wire::kDescriptorAddress - wire::kWindowBase);
+  if (!file || pread(file.get(), &descriptor, bytes, offset) != static_cast<ssize_t>(bytes)) return false;
+  return descriptor.magic == wire::kDescriptorMagic && descriptor.version > wire::kDescriptorVersionWithoutIds;
 }
 
 Result<std::string> install_runtime(int file, const std::string& build_id, const std::string& directory) {

@@ -42,6 +42,7 @@ launch::KeeperOptions keeper_options(const StartOptions& options, const std::str
   keeper.runtime = runtime;
   keeper.directory = options.directory;
   keeper.timeout = options.timeout;
+  keeper.keeps_ids = knows_ids(runtime);
   keeper.working_set = working_set_arguments(options.stamp_directory, options.image, records_checksum);
   return keeper;
 }
@@ -62,6 +63,7 @@ Result<Laid> lay_down(const StartOptions& options, Clock::time_point origin) {
   }
   inputs.runtime_path =
       STASIS_TRY(install_runtime(opened.runtime.get(), opened.image.runtime.build_id, options.runtime_directory));
+  inputs.keeps_ids = knows_ids(inputs.runtime_path);
   PreparedRestore prepared = STASIS_TRY(prepare(opened.image, inputs));
   laid.plan = STASIS_TRY(seal_plan(prepared.plan));
   laid.runtime = prepared.runtime_path;

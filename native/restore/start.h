@@ -69,6 +69,9 @@ Error become_keeper(const StartOptions& options);
 // Where the runtime of that build id lies, if it does; else an empty string.
 std::string installed_runtime(const std::string& build_id, const std::string& directory);
 
+// Whether a program restored under that runtime keeps its ids: what its descriptor says. False if it has none.
+bool knows_ids(const std::string& runtime_path);
+
 // Puts the runtime in `file` at DIRECTORY/BUILD-ID unless it is there, and gives the path. Damaged if the file has
 // another build id.
 Result<std::string> install_runtime(int file, const std::string& build_id, const std::string& directory);

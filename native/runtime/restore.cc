@@ -3,7 +3,7 @@
 //    1  move the report page into the window; block every signal; move vvar and vdso home; unmap everything outside the
 //       window (from here on the stack is the one in bss)
 //    2  map the plan, for which this may have to wait
-//    3  move stdio and the done pipe out of the way, close all other fds
+//    3  move stdio, the done pipe and the table of ids out of the way, close all other fds; the process gets its ids
 //    4  open the files to map
 //    5  map the image; thread 1 begins with the working set; PR_SET_MM_MAP
 //    6  actions; image ranges; SIGSYS handler; filter (its own calls pass by their instruction pointer)
@@ -145,12 +145,14 @@ void restore_interposition() {
   receive_plan();
   map_plan();
   move_inherited_fds(g_marker);
+  place_process_ids();
   restore_memory();
   restore_interposition();
   set_clocks();
   set_directory();
   create_fds();
   place_fds();
+  place_table(g_marker);
   mark_phase(&wire::Report::fds_ns);
   create_threads(1, plan().threads.count);
   end_working_set();

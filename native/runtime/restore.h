@@ -33,6 +33,11 @@ void open_mapped_files();
 void map_memory();
 void keep_image_semantics();  // set_image_ranges and what a checkpoint must know of the page files
 
+// restore_ids.cc: before any thread is made. Ids in the plan are those that the program knows.
+void place_process_ids();
+void place_thread_id(const wire::ThreadEntry& entry, i64 system_tid);
+void place_sender(void* info);  // of a signal that is to be queued again: siginfo_t in place
+
 // restore_working_set.cc. start_working_set may create thread 1, which calls populate_working_set when it is prepared.
 // After end_working_set nothing is populated any more.
 void start_working_set();
@@ -47,11 +52,12 @@ void set_directory();
 void arm_itimers();
 
 // restore_fds.cc
-// Frees the numbers of the program: moves inherited stdio and the done pipe above everything the plan needs, closes all
+// Frees the numbers of the program: moves inherited stdio, the done pipe and the table above everything the plan needs, closes all
 // else, and raises the soft limit of open files if that is too low. Changes the fds in `marker` to where they are now.
 void move_inherited_fds(Marker& marker);
-void create_fds();  // parked
-void place_fds();   // at their numbers, then epolls are filled and parked fds closed
+void create_fds();                       // parked
+void place_fds();                        // at their numbers, then epolls are filled and parked fds closed
+void place_table(const Marker& marker);  // moves the table's descriptor to where it stays; after place_fds
 // Closes what is left of the restorer's and puts the limit back.
 void drop_inherited_fds();
 

@@ -2,7 +2,7 @@
 //
 //     0 .. park_base - 1                 the program's numbers; also where new fds appear before they are parked
 //     park_base .. + slot_count - 1      parked: one number for each end of an open file description
-//     above                              the restorer's own: inherited stdio, the done pipe
+//     above                              the restorer's own: inherited stdio, the table of ids, the done pipe
 //
 // Every object is made, parked at its slot, and at last duplicated to each of its numbers; then everything from
 // park_base up is closed.
@@ -10,6 +10,7 @@
 #include <linux/resource.h>
 #include <linux/stat.h>
 
+#include "runtime/ids.h"
 #include "runtime/restore.h"
 #include "runtime/syscall.h"
 
@@ -22,7 +23,7 @@ using wire::FdKind;
 using wire::Step;
 
 constexpr u32 kStdioCount = 3;
-constexpr u32 kOwnFds = kStdioCount + 1;  // and the done pipe
+constexpr u32 kOwnFds = kStdioCount + 2;  // and the table of ids and the done pipe
 constexpr u64 kFdsToSpare = 4;            // that exist for a moment while the highest slot is filled
 constexpr u32 kEfdSemaphore = 1;          // EFD_SEMAPHORE
 constexpr u32 kSeekSet = 0;
@@ -138,10 +139,14 @@ void fill(i64 fd, u64 data, u64 bytes, Step step, const FdEntry& entry) {
 }
 
 void move_inherited_fds(Marker& marker) {
-  const u64 inherited = max(static_cast<u64>(marker.done_fd + 1), kStdioCount);
+  const i32 last_passed = marker.done_fd > marker.ids_fd ? marker.done_fd : marker.ids_fd;
+  const u64 inherited = max(static_cast<u64>(last_passed + 1), kStdioCount);
   // Files to map are opened at 0 and up (restore_memory.cc) and must not run into the restorer's own.
   g_own_base = max(max(plan().park_base + plan().slot_count, plan().files.count), inherited);
-  raise_limit(g_own_base + kOwnFds + kFdsToSpare);
+  // The table's number must be free before they are closed.
+  const u64 own_end = g_own_base + kOwnFds + kFdsToSpare;
+  if (plan().parked_fd >= g_own_base && plan().parked_fd < own_end) g_own_base = plan().parked_fd + 1;
+  raise_limit(max(g_own_base + kOwnFds + kFdsToSpare, plan().parked_fd));
   for (u32 stream = 0; stream < kStdioCount; stream++) {
     const i64 result = raw_syscall(__NR_dup3, stream, g_own_base + stream, O_CLOEXEC);
     if (result == -EBADF) {
@@ -150,7 +155,9 @@ void move_inherited_fds(Marker& marker) {
       must(result, Step::ParkFd, stream);
     }
   }
-  const u64 done_home = g_own_base + kStdioCount;
+  const u64 ids_home = g_own_base + kStdioCount, done_home = ids_home + 1;
+  must(raw_syscall(__NR_dup3, marker.ids_fd, ids_home, O_CLOEXEC), Step::ParkFd, static_cast<u64>(marker.ids_fd));
+  marker.ids_fd = static_cast<i32>(ids_home);
   if (marker.done_fd >= 0) {
     must(raw_syscall(__NR_dup3, marker.done_fd, done_home, O_CLOEXEC), Step::ParkFd, static_cast<u64>(marker.done_fd));
     marker.done_fd = static_cast<i32>(done_home);
@@ -179,8 +186,14 @@ void place_fds() {
     raw_syscall(__NR_close_range, plan().park_base, plan().park_base + plan().slot_count - 1, 0);
 }
 
+void place_table(const Marker& marker) {
+  must(park_ids_at(marker.ids_fd, plan().parked_fd), Step::ParkFd, plan().parked_fd);
+}
+
 void drop_inherited_fds() {
-  raw_syscall(__NR_close_range, plan().park_base, ~0U, 0);
+  const u64 number = plan().parked_fd, first = plan().park_base;
+  if (number > first) raw_syscall(__NR_close_range, first, number - 1, 0);
+  raw_syscall(__NR_close_range, max(first, number + 1), ~0U, 0);
   if (g_limit_raised) raw_syscall(__NR_prlimit64, 0, RLIMIT_NOFILE, &g_old_limit, nullptr);
 }
 

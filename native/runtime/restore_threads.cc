@@ -38,13 +38,15 @@ void wait_while(u32* word, u32 value) {
 // Signals to the process can only be queued by a thread whose id is the process's: si_code may be anything only for
 // oneself (kernel/signal.c, do_rt_sigqueueinfo).
 void queue_signals(u64 index) {
-  const auto* signals = plan_entries<wire::QueuedSignal>(plan().signals);
+  auto* signals = const_cast<wire::QueuedSignal*>(plan_entries<wire::QueuedSignal>(plan().signals));
   const i64 pid = raw_syscall(__NR_getpid), tid = raw_syscall(__NR_gettid);
   for (u64 i = 0; i < plan().signals.count; i++) {
-    const wire::QueuedSignal& queued = signals[i];
+    wire::QueuedSignal& queued = signals[i];
+    if (queued.thread != index && (queued.thread != wire::kNoSlot || index != 0)) continue;
+    place_sender(queued.info);
     if (queued.thread == index) {
       must(raw_syscall(__NR_rt_tgsigqueueinfo, pid, tid, queued.signal, queued.info), Step::QueueSignal, queued.signal);
-    } else if (index == 0 && queued.thread == wire::kNoSlot) {
+    } else {
       must(raw_syscall(__NR_rt_sigqueueinfo, pid, queued.signal, queued.info), Step::QueueSignal, queued.signal);
     }
   }
@@ -62,49 +64,6 @@ void prepare(u64 index) {
          static_cast<u64>(entry.image_tid));
   raw_syscall(__NR_prctl, PR_SET_NAME, entry.name, 0, 0, 0);
   queue_signals(index);
-}
-
-struct RobustListHead {  // linux/futex.h
-  u64 first;
-  i64 futex_offset;
-  u64 pending;
-};
-
-// A robust mutex that a thread holds names the thread by its id (robust_futexes.rst, kernel documentation), which is a
-// new one now. The kernel compares the word when the thread ends, and glibc when it unlocks. The list lies in the
-// program's memory, whose content nobody has checked, so it is read by calls that give EFAULT and no further than the
-// kernel reads it (ROBUST_LIST_LIMIT).
-void rename_owner(u64 address, u32 old_tid, u32 new_tid) {
-  u32 word;
-  const u64 local[2] = {reinterpret_cast<u64>(&word), sizeof word}, remote[2] = {address, sizeof word};
-  const i64 pid = raw_syscall(__NR_getpid);
-  if (raw_syscall(__NR_process_vm_readv, pid, local, 1, remote, 1, 0) != sizeof word ||
-      (word & FUTEX_TID_MASK) != old_tid)
-    return;
-  word = (word & ~static_cast<u32>(FUTEX_TID_MASK)) | new_tid;
-  raw_syscall(__NR_process_vm_writev, pid, local, 1, remote, 1, 0);
-}
-
-void rename_robust_owner(const ThreadEntry& entry, i64 tid) {
-  if (entry.robust_list == 0 || entry.robust_list_bytes != sizeof(RobustListHead)) return;
-  RobustListHead head;
-  const i64 pid = raw_syscall(__NR_getpid);
-  const auto read = [&](u64 address, void* to, u64 bytes) {
-    const u64 local[2] = {reinterpret_cast<u64>(to), bytes}, remote[2] = {address, bytes};
-    return raw_syscall(__NR_process_vm_readv, pid, local, 1, remote, 1, 0) == static_cast<i64>(bytes);
-  };
-  if (!read(entry.robust_list, &head, sizeof head)) return;
-  const auto old_tid = static_cast<u32>(entry.image_tid), new_tid = static_cast<u32>(tid);
-  constexpr u64 kPriorityBit = 1;  // marks mutexes with priority inheritance
-  constexpr u32 kLimit = 2048;
-  u64 node = head.first & ~kPriorityBit;
-  for (u32 i = 0; i < kLimit && node != entry.robust_list; i++) {
-    rename_owner(node + static_cast<u64>(head.futex_offset), old_tid, new_tid);
-    if (!read(node, &node, sizeof node)) break;
-    node &= ~kPriorityBit;
-  }
-  if (head.pending != 0)
-    rename_owner((head.pending & ~kPriorityBit) + static_cast<u64>(head.futex_offset), old_tid, new_tid);
 }
 
 // True if a thread but the main one has something to do that may fail although the main thread's like has not: queueing
@@ -143,21 +102,16 @@ void create_threads(u64 begin, u64 end) {
       CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
   for (u64 i = begin > g_created ? begin : g_created; i < end; g_created = ++i) {
     const ThreadEntry& entry = thread(i);
-    // The C library's copy of the id gets the new one before anyone runs.
-    const u64 flags = kFlags | (entry.clear_child_tid != 0 ? CLONE_CHILD_CLEARTID : 0) |
-                      (entry.tid_word != 0 ? CLONE_PARENT_SETTID : 0);
-    const i64 tid =
-        must(stasis_clone_thread(flags, entry.stack_top, entry.tid_word, entry.clear_child_tid, entry.fs_base, i),
-             Step::CreateThread, static_cast<u64>(entry.image_tid));
-    rename_robust_owner(entry, tid);
+    const u64 flags = kFlags | (entry.clear_child_tid != 0 ? CLONE_CHILD_CLEARTID : 0);
+    const i64 tid = must(stasis_clone_thread(flags, entry.stack_top, 0, entry.clear_child_tid, entry.fs_base, i),
+                         Step::CreateThread, static_cast<u64>(entry.image_tid));
+    place_thread_id(entry, tid);
   }
 }
 
 void prepare_main_thread() {
   const ThreadEntry& entry = thread(0);
-  const i64 tid = raw_syscall(__NR_set_tid_address, entry.clear_child_tid);
-  if (entry.tid_word != 0) *reinterpret_cast<volatile i32*>(entry.tid_word) = static_cast<i32>(tid);
-  rename_robust_owner(entry, tid);
+  raw_syscall(__NR_set_tid_address, entry.clear_child_tid);
   must(raw_syscall(__NR_arch_prctl, ARCH_SET_FS, entry.fs_base), Step::CreateThread, static_cast<u64>(entry.image_tid));
   prepare(0);
   if (!others_may_fail()) return;

@@ -7,7 +7,9 @@
 namespace stasis::wire {
 
 inline constexpr u64 kDescriptorMagic = 0x3173697361747353;  // "Sstasis1" backwards in memory order
-inline constexpr u32 kDescriptorVersion = 1;
+// 1: a restored program gets new ids. 2: it keeps them (wire/ids.h).
+inline constexpr u32 kDescriptorVersion = 2;
+inline constexpr u32 kDescriptorVersionWithoutIds = 1;
 
 inline constexpr u32 kSignalCount = 64;
 inline constexpr u32 kMaxExePath = 4096;

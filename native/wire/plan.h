@@ -9,7 +9,9 @@
 namespace stasis::wire {
 
 inline constexpr u64 kPlanMagic = 0x316e616c70737473;
-inline constexpr u32 kPlanVersion = 1;
+inline constexpr u32 kPlanVersion = 2;
+// For runtimes that give the program new ids (kDescriptorVersion 1): without what stands behind `working_set`.
+inline constexpr u32 kPlanVersionWithoutIds = 1;
 inline constexpr u32 kNoFile = 0xffffffff;
 
 struct Array {
@@ -152,7 +154,7 @@ struct ThreadEntry {
   u32 rseq_bytes, rseq_signature;
   i32 image_tid;
   u32 reserved;
-  u64 tid_word;  // address of a 32-bit word that holds image_tid and gets the new tid, 0 for none
+  u64 tid_word;  // version 1: address of a 32-bit word that holds image_tid and gets the new tid, 0 for none
   char name[16];
 };
 
@@ -179,6 +181,11 @@ struct Plan {
   i64 monotonic_ns, boottime_ns;  // the program's clocks at the checkpoint
   i64 itimers[3][4];              // interval s, us, value s, us; which = ITIMER_REAL, _VIRTUAL, _PROF
   u64 working_set;                // offset of WorkingSetRange[working_set_count]
+  // Ids as the program knows them, which the restored process keeps (wire/ids.h); those of threads are with them.
+  i32 pid, parent_pid, group_id, session_id;  // 0: not known to it
+  Array known_ids;                            // u32 each: no other process is given them
+  u32 parked_fd;                              // where the translation table's memfd is to stay; no placed fd
+  u32 reserved;
 };
 
 }  // namespace stasis::wire

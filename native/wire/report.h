@@ -52,6 +52,7 @@ enum class Step : u32 {
   LockMemory,      // subject = address, extent = bytes; after ProtectMemory
   OpenDescriptor,  // an open file of the program: subject = fd number in the image, text = path; after ParkFd
   MapIds,          // the translation table; subject = fd
+  PlaceId,         // subject = virtual id
   Count
 };
 
