@@ -72,7 +72,7 @@ bool read_start(u32 system_pid, u32* start) {
 bool is_still(u32 virtual_pid, u32 system_pid) {
   const wire::ForwardWord word = forward_word(id_table(), virtual_pid);
   if (word.state != IdState::Live || word.system != system_pid) return true;  // a group without its leader
-  if ((word.flags & wire::kIdForeign) != 0) return true;  // another stranger is as good
+  if ((word.flags & wire::kIdForeign) != 0) return true;                      // another stranger is as good
   const u32 now = stamp_now();
   if (!wire::not_before(now, word.seen + kConfirmedStamps)) return true;
   u32 start;
