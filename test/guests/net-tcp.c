@@ -1,5 +1,6 @@
 // Names of TCP sockets: what was bound is what is shown, each way to reach it reaches it, and both ends of a connection agree on its names.
 // GUEST_ADDRESS is the address of the application in an environment; without one the loopback stands for it.
+// build: static musl
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>

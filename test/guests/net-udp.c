@@ -1,9 +1,11 @@
 // Names of UDP sockets: who sent a datagram is who an answer reaches, whether sockets are connected, bound or neither.
 // GUEST_ADDRESS as in net-tcp.c.
+// build: static musl
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "guest.h"
 

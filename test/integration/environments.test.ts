@@ -10,7 +10,7 @@ import { guestBinaries, programs } from '../support/paths.js';
 import { users } from '../support/users.js';
 import { until } from '../support/waiting.js';
 
-const guests = ['net-tcp', 'net-udp', 'net-inherit', 'net-signals'];
+const guests = ['net-tcp', 'net-tcp.musl', 'net-udp', 'net-udp.static', 'net-inherit', 'net-signals'];
 
 const client = `
   const { get } = require('node:http');
