@@ -247,7 +247,8 @@ export interface ResourceId {
     | 'semaphores'
     | 'message-queue'
     | 'timer'
-    | 'port'
+    | 'tcp-port'
+    | 'udp-port'
     | 'address'
     | 'path';
   /** As the application knows it. */

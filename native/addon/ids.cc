@@ -57,6 +57,7 @@ std::uint32_t process_of(std::uint64_t system_tid) {
 
 Row row_of(const IdRow& entry, const std::map<std::uint64_t, std::uint32_t>& virtual_ids) {
   Row row{name_of(entry.kind), entry.virtual_id, entry.system_id, entry.owner, "live"};
+  if (entry.kind == wire::IdKind::Port) row.kind = entry.flags == 0 ? "tcp-port" : "udp-port";
   if (entry.kind != wire::IdKind::Process) return row;
   if ((entry.flags & wire::kIdThread) != 0) row.kind = "thread";
   if (entry.state == wire::IdState::Known) {

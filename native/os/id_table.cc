@@ -10,6 +10,7 @@
 
 #include "os/file.h"
 #include "os/process_memory.h"
+#include "runtime/net_address.h"
 
 namespace stasis {
 
@@ -126,6 +127,7 @@ Result<std::vector<IdRow>> IdTable::rows() const {
   STASIS_TRY(add_processes(rows));
   STASIS_TRY(add_overrides(rows));
   STASIS_TRY(add_objects(rows));
+  STASIS_TRY(add_ports(rows));
   return rows;
 }
 
@@ -176,6 +178,17 @@ Status IdTable::add_objects(std::vector<IdRow>& rows) const {
     return std::pair(a.kind, a.virtual_id) < std::pair(b.kind, b.virtual_id);
   });
   return {};
+}
+
+// What programs have bound, as far as is known: that it is open still, only its socket could tell.
+Status IdTable::add_ports(std::vector<IdRow>& rows) const {
+  constexpr std::uint32_t kPorts = 65536;
+  return for_each_set<u32>(file_.get(), wire::kIdPortsOffset, 2 * kPorts, [&](u32 index, u32 word) {
+    if ((word & runtime::kPortBound) == 0) return;
+    const u32 port = index % kPorts;
+    const u32 offset = port < runtime::kFirstOpenPort ? runtime::kLowPortOffset : 0;
+    rows.push_back({.kind = IdKind::Port, .virtual_id = port, .system_id = port + offset, .flags = index / kPorts});
+  });
 }
 
 }  // namespace stasis

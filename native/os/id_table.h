@@ -21,7 +21,7 @@ struct IdRow {
   std::uint64_t system_id = 0;  // 0: none
   std::uint32_t owner = 0;      // virtual pid of the process it belongs to; 0: the application's, or not known
   wire::IdState state = wire::IdState::Live;
-  std::uint32_t flags = 0;  // wire::kIdThread ...
+  std::uint32_t flags = 0;  // wire::kIdThread ...; of ports 1: UDP
   std::uint32_t seen = 0;   // of processes: stamp of the last sight (wire/ids.h)
 };
 
@@ -48,6 +48,7 @@ class IdTable {
   Status add_processes(std::vector<IdRow>& rows) const;
   Status add_overrides(std::vector<IdRow>& rows) const;
   Status add_objects(std::vector<IdRow>& rows) const;
+  Status add_ports(std::vector<IdRow>& rows) const;
 
   UniqueFd file_;
   wire::IdTableHeader header_;
