@@ -168,11 +168,11 @@ Status IdTable::add_objects(std::vector<IdRow>& rows) const {
   const auto objects = STASIS_TRY(read_array<wire::IdObject>(file_.get(), wire::kIdObjectsOffset, count));
   const std::size_t first = rows.size();
   for (const wire::IdObject& object : objects) {
-    if (static_cast<wire::ObjectState>(object.key >> 62) != wire::ObjectState::Live) continue;
-    rows.push_back({.kind = static_cast<IdKind>(object.key >> 56 & 63),
-                    .virtual_id = static_cast<u32>(object.key),
+    if (static_cast<wire::ObjectState>(object.key & 3) != wire::ObjectState::Live) continue;
+    rows.push_back({.kind = static_cast<IdKind>(object.key >> 2 & 63),
+                    .virtual_id = static_cast<u32>(object.key >> 32),
                     .system_id = object.value,
-                    .owner = static_cast<u32>(object.key >> 32 & 0xff'ffff)});
+                    .owner = static_cast<u32>(object.key >> 8 & 0xff'ffff)});
   }
   std::sort(rows.begin() + static_cast<std::ptrdiff_t>(first), rows.end(), [](const IdRow& a, const IdRow& b) {
     return std::pair(a.kind, a.virtual_id) < std::pair(b.kind, b.virtual_id);

@@ -167,7 +167,6 @@ void add_threads(Image& i) {
   i.threads.push_back(worker);
   i.actions = {{1, 1, 0, 0, 0}, {15, 0x401500, 0x14000004, 0x401600, 0x4000}};
   i.queued_signals = {{0, 10, siginfo(10, 0)}, {4712, 34, siginfo(34, -1)}};
-  i.known_ids = {{{4000, 4713, 4'194'303}}};
   i.itimers.values = {1, 500'000, 0, 250'000, 0, 0, 0, 0, 0, 0, 3600, 999'999};
   i.clock = {86'400'000'000'000, 172'800'000'000'000, 1'700'000'000'123'456'789};
 }
@@ -208,9 +207,12 @@ std::vector<Sample> samples() {
   add_fds(full);
   Image unknown = smallest_image();
   unknown.unknown = {{200, 0, "weather", bytes_of("sunny")}, {201, 0, "sixteen-byte-nam", {}}};
+  Image known = smallest_image();
+  known.known_ids = {{{4000, 4713, 4'194'303}}};
   std::vector<Sample> all;
   all.push_back(complete("smallest", smallest_image(), {}));
   all.push_back(complete("every-record", std::move(full), pattern(3 * kPage, 7)));
+  all.push_back(complete("known-ids", std::move(known), {}));
   all.push_back(complete("unknown-record", std::move(unknown), {}));
   return all;
 }
