@@ -35,9 +35,9 @@ struct Slot<kMember> {
 using RecordList =
     std::tuple<Slot<&Image::runtime>, Slot<&Image::page_files>, Slot<&Image::process>, Slot<&Image::memory>,
                Slot<&Image::mappings>, Slot<&Image::threads>, Slot<&Image::actions>, Slot<&Image::queued_signals>,
-               Slot<&Image::itimers>, Slot<&Image::clock>, Slot<&Image::known_ids>, Slot<&Image::open_files>, Slot<&Image::stdio>,
-               Slot<&Image::pipes>, Slot<&Image::socket_pairs>, Slot<&Image::eventfds>, Slot<&Image::timerfds>,
-               Slot<&Image::epolls>, Slot<&Image::listening_sockets>>;
+               Slot<&Image::itimers>, Slot<&Image::clock>, Slot<&Image::known_ids>, Slot<&Image::open_files>,
+               Slot<&Image::stdio>, Slot<&Image::pipes>, Slot<&Image::socket_pairs>, Slot<&Image::eventfds>,
+               Slot<&Image::timerfds>, Slot<&Image::epolls>, Slot<&Image::listening_sockets>>;
 
 // Calls function(slot) for each type of record.
 template <class Function>

@@ -69,10 +69,10 @@ i64 trapped_ipc(Trap& trap);               // ids_ipc.cc
 i64 trapped_posix_timer(Trap& trap);       // ids_timer.cc: timer_*, mq_notify
 i64 trapped_process_clock(Trap& trap);     // ids_timer.cc: clock_* of a process
 i64 trapped_path_call(Trap& trap);         // ids_proc.cc
-i64 trapped_getcwd(Trap& trap);         // ids_proc.cc
+i64 trapped_getcwd(Trap& trap);            // ids_proc.cc
 i64 trapped_getdents(Trap& trap);          // ids_dir.cc
 i64 trapped_fd_call(Trap& trap);           // ids_fd.cc: calls that would touch the parked descriptor
-i64 trapped_capability(Trap& trap);     // ids_capability.cc: capget, capset
+i64 trapped_capability(Trap& trap);        // ids_capability.cc: capget, capset
 i64 trapped_ptrace(Trap& trap);            // ids_ptrace.cc
 
 }  // namespace stasis::runtime

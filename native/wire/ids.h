@@ -92,7 +92,7 @@ enum class ObjectState : u32 { Free = 0, Claimed, Live, Removed };
 // first, and the claimer's system tid in place of the virtual id (runtime/ids_objects.cc).
 struct IdObject {
   u64 key;
-  u64 value;  // system id
+  u64 value;    // system id
   u64 claimer;  // system tid
   u64 reserved;
 };

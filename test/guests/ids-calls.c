@@ -60,16 +60,16 @@ static void memory_and_events(void) {
 }
 
 // The outcome of a call for a path of the child is that for a path of the caller; for nobody's it is ENOENT.
-#define SAME_BY_PATH(call)                                                     \
-  do {                                                                         \
-    char path[64];                                                             \
-    snprintf(path, sizeof path, "/proc/self/status");                          \
-    long own_result = (call);                                                  \
-    int own_errno = errno;                                                     \
-    snprintf(path, sizeof path, "/proc/%d/status", child);                     \
-    CHECK((call) == own_result && (own_result >= 0 || errno == own_errno));    \
-    snprintf(path, sizeof path, "/proc/%d/status", ended);                     \
-    CHECK((call) == -1 && errno == ENOENT);                                    \
+#define SAME_BY_PATH(call)                                                  \
+  do {                                                                      \
+    char path[64];                                                          \
+    snprintf(path, sizeof path, "/proc/self/status");                       \
+    long own_result = (call);                                               \
+    int own_errno = errno;                                                  \
+    snprintf(path, sizeof path, "/proc/%d/status", child);                  \
+    CHECK((call) == own_result && (own_result >= 0 || errno == own_errno)); \
+    snprintf(path, sizeof path, "/proc/%d/status", ended);                  \
+    CHECK((call) == -1 && errno == ENOENT);                                 \
   } while (0)
 
 static void paths(void) {
