@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "wire/layout.h"
 #include "wire/plan.h"
@@ -63,6 +64,19 @@ void refuse_filters(const Subject& subject, const procfs::Fields& status, Findin
   }
 }
 
+// Whether the thread has a table of its own. One that is ending has given its tables back a moment before it is gone
+// (kernel/exit.c, do_exit), and looks the same for that moment. An error means that the thread is gone or kcmp(2) is not
+// to be had, which later calls will tell.
+bool has_own(pid_t pid, pid_t tid, int type) {
+  constexpr int kLooks = 50;
+  constexpr timespec kPause{0, 1'000'000};
+  for (int look = 0; look < kLooks; ++look) {
+    if (look > 0) ::nanosleep(&kPause, nullptr);
+    if (::syscall(SYS_kcmp, pid, tid, type, 0, 0) <= 0) return false;
+  }
+  return true;
+}
+
 Status refuse_threads(const Subject& subject, Findings& findings) {
   for (const pid_t tid : STASIS_TRY(procfs::list_threads(subject.pid))) {
     const auto text = procfs::read_text(subject.pid, "task/" + std::to_string(tid) + "/stat");
@@ -74,9 +88,7 @@ Status refuse_threads(const Subject& subject, Findings& findings) {
     }
     if (tid == subject.pid) continue;
     for (const Table& table : kTables) {
-      // > 0 means different; an error means that the thread is gone or kcmp(2) is not to be had, which later calls will
-      // tell.
-      if (::syscall(SYS_kcmp, subject.pid, tid, table.type, 0, 0) > 0) {
+      if (has_own(subject.pid, tid, table.type)) {
         findings.add(subject.where() + ", thread " + std::to_string(tid),
                      std::string(table.what) + " of its own (unshare)", "let the threads share it");
       }

@@ -16,10 +16,10 @@ i64 clock_offset(u64 clock_id) {
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_MONOTONIC_COARSE:
-      return g_state.monotonic_offset_ns;
+      return __atomic_load_n(&g_state.monotonic_offset_ns, __ATOMIC_RELAXED);
     case CLOCK_BOOTTIME:
     case CLOCK_BOOTTIME_ALARM:
-      return g_state.boottime_offset_ns;
+      return __atomic_load_n(&g_state.boottime_offset_ns, __ATOMIC_RELAXED);
     default:
       return 0;
   }

@@ -22,11 +22,19 @@ extern "C" {
 
 i32 stasis_vdso_clock_gettime(i32 clock_id, Timespec* time) {
   if (!is_known_clock(&clock_id)) return -EINVAL;
-  i32 result = g_host_vdso.clock_gettime != nullptr ? g_host_vdso.clock_gettime(clock_id, time)
-                                                    : static_cast<i32>(raw_syscall(__NR_clock_gettime, clock_id, time));
-  i64 offset = clock_offset(static_cast<u32>(clock_id));
-  if (offset != 0 && result == 0) *time = add_to_time(*time, offset);
-  return result;
+  for (;;) {
+    const i64 offset = clock_offset(static_cast<u64>(clock_id));
+    const i32 result = g_host_vdso.clock_gettime != nullptr
+                           ? g_host_vdso.clock_gettime(clock_id, time)
+                           : static_cast<i32>(raw_syscall(__NR_clock_gettime, clock_id, time));
+    if (result != 0) return result;
+    // A signal's handler that ran here may have been checkpointed: the reading is then of another host, or of long ago,
+    // and the offset is not what it was.
+    __asm__ volatile("" ::: "memory");
+    if (clock_offset(static_cast<u64>(clock_id)) != offset) continue;
+    if (offset != 0) *time = add_to_time(*time, offset);
+    return result;
+  }
 }
 
 i32 stasis_vdso_gettimeofday(void* time, void* zone) {
