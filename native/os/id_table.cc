@@ -79,7 +79,10 @@ Status for_each_set(int file, std::uint64_t offset, std::size_t count, Function&
 
 Result<std::optional<IdTable>> IdTable::open(pid_t pid) {
   const auto memory = STASIS_TRY(ProcessMemory::open(pid));
-  const auto header = STASIS_TRY(memory.read_value<wire::IdTableHeader>(wire::kIdTableBase));
+  const auto read = memory.read_value<wire::IdTableHeader>(wire::kIdTableBase);
+  // Nothing is there under a runtime from before there were tables.
+  if (!read.ok() && read.error().error == EIO) return std::optional<IdTable>();
+  const wire::IdTableHeader header = STASIS_TRY(read);
   // Reserved address space without access reads as zeros through /proc.
   if (header.magic != wire::kIdTableMagic) return std::optional<IdTable>();
   if (Status checked = check(header); !checked.ok()) return std::move(checked).error().with_pid(pid);
