@@ -12,7 +12,7 @@
 // --write puts the tables into docs/benchmarks.md.
 
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release, tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Stasis } from '../dist/index.js';
@@ -24,6 +24,7 @@ import { interpositionReport, measureInterposition } from '../test/bench/interpo
 import {
   end,
   firstReply,
+  host,
   median,
   now,
   outputOf,
@@ -250,14 +251,7 @@ async function main(directory) {
     const report = {
       date: new Date().toISOString(),
       version: JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')).version,
-      host: {
-        kernel: release(),
-        cpu: cpus()[0]?.model ?? 'unknown',
-        cpus: cpus().length,
-        node: process.version,
-        uid: process.getuid(),
-        load,
-      },
+      host: { ...host(), load },
       rounds,
       criu: note,
       floorUs,

@@ -44,7 +44,6 @@ void record_threads(const tracer::ProcessState& state, image::Image& image) {
     record.altstack_bytes = thread.alternate_stack.bytes;
     record.altstack_flags = thread.alternate_stack.flags;
     record.clear_child_tid = thread.clear_child_tid;
-    record.tid_word = thread.tid_word;
     record.robust_list = thread.robust_list;
     record.robust_list_bytes = thread.robust_list_bytes;
     record.rseq_address = thread.rseq.address;

@@ -5,7 +5,7 @@
 // named the runtime, and gets the plan when it is complete and the caller agrees.
 //
 // Rules: the image's directory is only read. What is verified is what is used: the files stay open, and the runtime
-// compares device and inode of what it maps. No process of the application exists before the plan is complete.
+// compares device and inode of what it maps. Before the plan is complete there is only a runtime that waits for it.
 #pragma once
 
 #include <array>

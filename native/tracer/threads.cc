@@ -49,7 +49,6 @@ class Reader {
   Status lay_out_slots();
   Status take_results();
   Status note_late_alarm();
-  std::uint64_t find_tid_word(const ThreadState& state) const;
   WaitingSignal signal_for(const ThreadState& state);
 
   Session& session_;
@@ -217,19 +216,6 @@ Status Reader::note_late_alarm() {
   return {};
 }
 
-// Where the C library keeps the thread's id: glibc in the word that is cleared at the thread's end, musl (where that
-// word is a lock of the thread list) at byte 48 of struct pthread, which fs points to.
-std::uint64_t Reader::find_tid_word(const ThreadState& state) const {
-  constexpr std::uint64_t kMuslTidOffset = 48;
-  for (const std::uint64_t address :
-       {state.clear_child_tid, static_cast<std::uint64_t>(state.registers.fs_base) + kMuslTidOffset}) {
-    if (address <= kMuslTidOffset || address % sizeof(std::int32_t) != 0) continue;
-    const auto word = memory_.read_value<std::int32_t>(address);
-    if (word.ok() && word.value() == state.tid) return address;
-  }
-  return 0;
-}
-
 // Of every thread that has run its list and whose results were not taken yet.
 Status Reader::take_results() {
   for (std::size_t i = 0; i < parasites_.size(); ++i) {
@@ -244,7 +230,6 @@ Status Reader::take_results() {
     if (!stack_from_frame_[i]) std::memcpy(&state.alternate_stack, block.data + kStackAt, sizeof state.alternate_stack);
     state.alternate_stack.flags &= ~kOnAlternateStack;
     std::memcpy(&state.clear_child_tid, block.data + kTidAddressAt, sizeof state.clear_child_tid);
-    state.tid_word = find_tid_word(state);
   }
   return {};
 }

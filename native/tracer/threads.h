@@ -26,7 +26,6 @@ struct ThreadState {
   std::uint64_t mask = 0;
   arch::KernelStack alternate_stack{};
   std::uint64_t clear_child_tid = 0;
-  std::uint64_t tid_word = 0;  // address, 0 if none is known
   std::uint64_t robust_list = 0, robust_list_bytes = 0;
   ptrace::RseqConfiguration rseq;
   std::vector<siginfo_t> queued;  // own queue, oldest first, without the runtime's SIGSYS

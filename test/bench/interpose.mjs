@@ -8,11 +8,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release } from 'node:os';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { Stasis } from '../../dist/index.js';
 import { checkout, compiled, freePorts, nodeServer } from './cases.mjs';
-import { end, firstReply, httpRequest, median, outputOf, sleep, startBare, summary } from './measure.mjs';
+import { end, firstReply, host, httpRequest, median, outputOf, sleep, startBare, summary } from './measure.mjs';
 import { aligned } from './report.mjs';
 
 const shift = 100_000;
@@ -281,20 +281,13 @@ export async function measureInterposition(directory, { quick, rounds, only, say
   });
   return {
     date: new Date().toISOString(),
-    host: {
-      kernel: release(),
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cpus: cpus().length,
-      node: process.version,
-      uid: process.getuid(),
-      load,
-    },
+    host: { ...host(), load },
     rounds,
     cases,
   };
 }
 
-export function interpositionReport({ cases, host, rounds }) {
+export function interpositionReport({ cases, host: machine, rounds }) {
   const number = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
   const barText = (bar) =>
     bar === undefined
@@ -318,5 +311,5 @@ export function interpositionReport({ cases, host, rounds }) {
     verdict(met.shifted),
   ]);
   const heading = ['case', 'unit', 'bare', 'plain', 'shifted', 'plain/bare', 'shifted/bare', 'bar', 'plain', 'shifted'];
-  return `\nLinux ${host.kernel}, ${host.cpu}, ${host.cpus} CPUs, ${rounds} rounds, load ${host.load.toFixed(1)} at the start. Medians.\n\n${aligned([heading, ...rows])}\n`;
+  return `\nLinux ${machine.kernel}, ${machine.cpu}, ${machine.cpus} CPUs, ${rounds} rounds, load ${machine.load.toFixed(1)} at the start. Medians.\n\n${aligned([heading, ...rows])}\n`;
 }

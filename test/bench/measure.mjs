@@ -5,11 +5,21 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { connect } from 'node:net';
+import { cpus, release } from 'node:os';
 import { createInterface } from 'node:readline';
 
 export const now = () => performance.now();
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const deadlineMs = 60_000;
+
+/** What figures are of; without the load, which counts at the start of a run. */
+export const host = () => ({
+  kernel: release(),
+  cpu: cpus()[0]?.model ?? 'unknown',
+  cpus: cpus().length,
+  node: process.version,
+  uid: process.getuid(),
+});
 
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
