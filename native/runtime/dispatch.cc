@@ -1,4 +1,4 @@
-// From a call number to its handler. The numbers are those of the filter's table (filter.cc); a number that is not here
+// From a call number to its handler. The numbers are those of the filter's table (filter_calls.h); a number that is not here
 // was trapped by mistake and is passed on.
 #include "runtime/ids.h"
 #include "runtime/syscall.h"

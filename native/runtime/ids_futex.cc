@@ -6,7 +6,7 @@
 //   - an owner that ended otherwise - by a signal, or a thread alone - is found out by those who wait: they look whether
 //     it is still there before they wait, and again after each slice of the wait. Threads cannot be held up at their
 //     exit, since musl's detached ones have no stack any more by then.
-// The waits that are for robust mutexes are told by their expected value, which has FUTEX_WAITERS (filter.cc). What only
+// The waits that are for robust mutexes are told by their expected value, which has FUTEX_WAITERS (filter_program.cc). What only
 // tries, and never waits, finds the mutex held; so it is with a mutex held over an exec, until the process ends.
 #include "runtime/ids_futex.h"
 

@@ -1,5 +1,5 @@
 // The table's memfd between two programs of one process: it stays open at one number, the same in every process of the
-// application, that the program cannot see or touch (ids_fd.cc, filter.cc).
+// application, that the program cannot see or touch (ids_fd.cc, filter_calls.h).
 #pragma once
 
 #include "wire/types.h"

@@ -78,7 +78,7 @@ class NumberFilter {
       load(low_half(0));
       allow_unless(BPF_JEQ, fd);
     }
-    // The runtime's own calls (filter.cc).
+    // The runtime's own calls (filter_program.cc).
     load(__builtin_offsetof(seccomp_data, instruction_pointer) + 4);
     jump(BPF_JEQ, wire::kWindowBase >> 32, 0, 3);
     load(__builtin_offsetof(seccomp_data, instruction_pointer));

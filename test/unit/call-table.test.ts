@@ -1,5 +1,5 @@
 // The table of calls in docs/interposition.md is held equal to the sources: it has every call that the filter sends to the handler for its
-// ids or addresses, with the condition written there (runtime/filter.cc), and every call that is handled (runtime/ids_dispatch.cc), with the
+// ids or addresses, with the condition written there (runtime/filter_calls.h), and every call that is handled (runtime/ids_dispatch.cc), with the
 // file of its handler; and the tests that it names exist. `UPDATE_DOCS=1 npx vitest run test/unit/call-table.test.ts` writes the second and
 // third column anew.
 
@@ -50,7 +50,7 @@ function inWords(test: string, argument: string, value: string, values: string):
 }
 
 function filterEntries(): Entry[] {
-  const source = read('native/runtime/filter.cc');
+  const source = read('native/runtime/filter_calls.h');
   const body = /constexpr Entry kEntries\[\] = \{\n([\s\S]*?)\n\};/.exec(source)?.[1] ?? '';
   const text = body.replace(/\/\*.*?\*\//g, '').replace(/\/\/.*$/gm, '');
   // One entry: { ... }, perhaps with a list of values in braces of its own.

@@ -1,5 +1,5 @@
 // The system call instruction. Every kernel call of freestanding code goes through here, so that it comes from the
-// runtime's own text, which the seccomp filter lets pass (runtime/filter.cc). Results are the kernel's: -errno on
+// runtime's own text, which the seccomp filter lets pass (runtime/filter_program.cc). Results are the kernel's: -errno on
 // failure.
 #pragma once
 
