@@ -7,6 +7,7 @@
 
 #include <linux/audit.h>
 #include <linux/errno.h>
+#include <linux/futex.h>
 #include <linux/mman.h>
 #include <linux/seccomp.h>
 
@@ -23,6 +24,12 @@ constexpr u32 kOffsetNumber = 0, kOffsetArchitecture = 4, kOffsetPointer = 8;  /
 constexpr u32 low_half(u32 argument) { return 16 + 8 * argument; }
 constexpr u32 high_half(u32 argument) { return 20 + 8 * argument; }
 
+constexpr u32 entries_of(u32 number) {
+  u32 count = 0;
+  for (const Entry& entry : kEntries) count += entry.number == number;
+  return count;
+}
+
 // Writes the program. Jumps to the trap block and to the end of a leaf's test, whose places are known later, are kept as
 // JA with a mark and patched. A test that does not match falls through to the next one of the same call.
 class Writer {
@@ -30,7 +37,12 @@ class Writer {
   Writer(u32 parts, i32 parked_fd, Program& program) : parked_fd_(static_cast<u32>(parked_fd)), program_(program) {
     program_.length = 0;
     for (const Entry& entry : kEntries) {
-      if ((entry.part & parts) != 0) entries_[entry_count_++] = &entry;
+      if ((entry.part & parts) == 0) continue;
+      if (entry.number == __NR_futex) {
+        futex_entries_[futex_entry_count_++] = &entry;
+      } else {
+        entries_[entry_count_++] = &entry;
+      }
     }
   }
 
@@ -39,6 +51,7 @@ class Writer {
     jump(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
     refuse();  // int 0x80: 32-bit calls are not covered
     load(kOffsetNumber);
+    if (futex_entry_count_ != 0) write_futex();
     jump(BPF_JGE, kX32Bit, 0, 1);
     refuse();
     write_tree(0, entry_count_);
@@ -47,6 +60,7 @@ class Writer {
   }
 
  private:
+  static constexpr u32 kFutexCommand = 127;  // without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME
   static constexpr u32 kToTrap = 0xffffffff, kToNext = 0xfffffffe;
 
   void emit(u32 code, u32 value, u32 if_true = 0, u32 if_false = 0) {
@@ -54,7 +68,8 @@ class Writer {
       fits_ = false;
       return;
     }
-    program_.code[program_.length++] = {static_cast<u16>(code), static_cast<u8>(if_true), static_cast<u8>(if_false), value};
+    program_.code[program_.length++] = {static_cast<u16>(code), static_cast<u8>(if_true), static_cast<u8>(if_false),
+                                        value};
   }
   void load(u32 offset) { emit(BPF_LD | BPF_W | BPF_ABS, offset); }
   void jump(u32 test, u32 value, u32 if_true, u32 if_false) { emit(BPF_JMP | test | BPF_K, value, if_true, if_false); }
@@ -66,7 +81,8 @@ class Writer {
   // Points the jumps with `mark` since `from` here.
   void patch(u32 from, u32 mark) {
     for (u32 i = from; i < program_.length; i++) {
-      if (program_.code[i].code == (BPF_JMP | BPF_JA) && program_.code[i].k == mark) program_.code[i].k = program_.length - i - 1;
+      if (program_.code[i].code == (BPF_JMP | BPF_JA) && program_.code[i].k == mark)
+        program_.code[i].k = program_.length - i - 1;
     }
   }
 
@@ -101,9 +117,13 @@ class Writer {
       jump(BPF_JGT, entry.last, 0, 1);
       allow();
     }
-    for (u32 i = first; i < last; i++) {
-      u32 begin = program_.length;
-      write_test(*entries_[i]);
+    write_tests(entries_ + first, last - first);
+  }
+
+  void write_tests(const Entry* const* entries, u32 count) {
+    for (u32 i = 0; i < count; i++) {
+      const u32 begin = program_.length;
+      write_test(*entries[i]);
       patch(begin, kToNext);
     }
     allow();
@@ -178,12 +198,40 @@ class Writer {
     trap_unless(BPF_JEQ, 0);
   }
 
-  void write_futex_time() {
+  // Before the search: no other call of the table is made as often. What mutexes and conditions within one process make
+  // leaves first.
+  void write_futex() {
+    jump(BPF_JEQ, __NR_futex, 1, 0);
+    const u32 others = program_.length;
+    emit(BPF_JMP | BPF_JA, 0);
     load(low_half(1));
-    emit(BPF_ALU | BPF_AND | BPF_K, 127 | 256);  // operation and FUTEX_CLOCK_REALTIME
-    jump(BPF_JEQ, 9, 3, 0);                      // FUTEX_WAIT_BITSET
-    jump(BPF_JEQ, 11, 2, 0);                     // FUTEX_WAIT_REQUEUE_PI
-    jump(BPF_JEQ, 13, 1, 0);                     // FUTEX_LOCK_PI2
+    jump(BPF_JEQ, FUTEX_WAKE_PRIVATE, 2, 0);
+    jump(BPF_JEQ, FUTEX_WAIT_PRIVATE, 1, 0);
+    jump(BPF_JEQ, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0, 1);
+    allow();
+    write_tests(futex_entries_, futex_entry_count_);
+    if (others < kMaxLength) program_.code[others].k = program_.length - others - 1;
+  }
+
+  // Keeps the part of a futex operation that `mask` has, to be tested by in_set.
+  void load_operation(u32 mask) {
+    load(low_half(1));
+    emit(BPF_ALU | BPF_AND | BPF_K, mask);
+    jump(BPF_JGT, 31, 0, 1);
+    next();
+    emit(BPF_MISC | BPF_TAX, 0);
+  }
+
+  // Makes bit 0 tell whether the operation is in `set`, a bit for each.
+  void in_set(u32 set) {
+    emit(BPF_LD | BPF_IMM, set);
+    emit(BPF_ALU | BPF_RSH | BPF_X, 0);
+  }
+
+  void write_futex_time() {
+    load_operation(kFutexCommand | FUTEX_CLOCK_REALTIME);
+    in_set(1 << FUTEX_WAIT_BITSET | 1 << FUTEX_WAIT_REQUEUE_PI | 1 << FUTEX_LOCK_PI2);
+    jump(BPF_JSET, 1, 1, 0);
     next();
     trap_if_nonzero(3);
   }
@@ -191,20 +239,18 @@ class Writer {
   // Operations on a mutex with priority inheritance; and waits that processes share for a word that says it is waited
   // for, as the word of a robust mutex does (ids_futex.cc).
   void write_futex_ids() {
-    constexpr u32 kPrivate = 128, kWaiters = 0x80000000;
-    // LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2
-    constexpr u32 kPiOperations[] = {6, 7, 8, 11, 12, 13};
-    load(low_half(1));
-    emit(BPF_ALU | BPF_AND | BPF_K, 127);
-    for (u32 operation : kPiOperations) trap_if(BPF_JEQ, operation);
-    jump(BPF_JEQ, 0, 2, 0);  // FUTEX_WAIT
-    jump(BPF_JEQ, 9, 1, 0);  // FUTEX_WAIT_BITSET
+    load_operation(kFutexCommand);
+    in_set(1 << FUTEX_LOCK_PI | 1 << FUTEX_UNLOCK_PI | 1 << FUTEX_TRYLOCK_PI | 1 << FUTEX_WAIT_REQUEUE_PI |
+           1 << FUTEX_CMP_REQUEUE_PI | 1 << FUTEX_LOCK_PI2);
+    trap_if(BPF_JSET, 1);
+    in_set(1 << FUTEX_WAIT | 1 << FUTEX_WAIT_BITSET);
+    jump(BPF_JSET, 1, 1, 0);
     next();
     load(low_half(1));
-    jump(BPF_JSET, kPrivate, 0, 1);
+    jump(BPF_JSET, FUTEX_PRIVATE_FLAG, 0, 1);
     next();
     load(low_half(2));
-    trap_if(BPF_JSET, kWaiters);
+    trap_if(BPF_JSET, FUTEX_WAITERS);
   }
 
   // Cheapest first: few mappings have these flags. Low addresses are asked for by those who have only 32 bits for them.
@@ -240,6 +286,8 @@ class Writer {
   u32 parked_fd_;
   const Entry* entries_[kEntryCount];
   u32 entry_count_ = 0;
+  const Entry* futex_entries_[entries_of(__NR_futex)];
+  u32 futex_entry_count_ = 0;
   Program& program_;
   bool fits_ = true;
 };

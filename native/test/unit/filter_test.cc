@@ -1,5 +1,7 @@
 // The filter's program, interpreted: for every number and the arguments that matter it decides as the table of calls says,
 // and calls of every program leave after few instructions.
+#include "runtime/filter.h"
+
 #include <linux/audit.h>
 #include <linux/mman.h>
 #include <linux/seccomp.h>
@@ -10,7 +12,6 @@
 #include <set>
 #include <string>
 
-#include "runtime/filter.h"
 #include "runtime/filter_calls.h"
 #include "runtime/filter_program.h"
 #include "test/check.h"
@@ -81,7 +82,8 @@ Outcome run(const Program& program, const seccomp_data& data) {
 }
 
 seccomp_data call(u32 number, std::initializer_list<u64> arguments = {}) {
-  seccomp_data data = {.nr = static_cast<int>(number), .arch = AUDIT_ARCH_X86_64, .instruction_pointer = 0x401000, .args = {}};
+  seccomp_data data = {
+      .nr = static_cast<int>(number), .arch = AUDIT_ARCH_X86_64, .instruction_pointer = 0x401000, .args = {}};
   u32 i = 0;
   for (u64 argument : arguments) data.args[i++] = argument;
   return data;
@@ -111,7 +113,8 @@ bool futex_ids_match(u64 operation, u64 value) {
 
 bool is_far_hint(const seccomp_data& data) {
   return static_cast<u32>(data.args[3]) == (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE) &&
-         static_cast<u32>(data.args[2]) == PROT_NONE && data.args[0] >> 32 != 0 && data.args[1] <= filter::kMaxHintedBytes;
+         static_cast<u32>(data.args[2]) == PROT_NONE && data.args[0] >> 32 != 0 &&
+         data.args[1] <= filter::kMaxHintedBytes;
 }
 
 // What the comments of Test say.
@@ -168,8 +171,8 @@ u32 decision(u32 parts, const seccomp_data& data) {
 void check_program(u32 parts) {
   Program program;
   if (!CHECK(filter::write_program(parts, kParkedFd, program))) return;
-  std::set<u64> values = {0, 1, 2, 62, 1022, 1023, 1024, 0x100, 0x1000, 0x100000, 0x80000000, 0xffffffff, 0x100000000,
-                             0x1000003ff, 0x59616d61, ~0ull};
+  std::set<u64> values = {0,      1,        2,          62,         1022,        1023,        1024,       0x100,
+                          0x1000, 0x100000, 0x80000000, 0xffffffff, 0x100000000, 0x1000003ff, 0x59616d61, ~0ull};
   for (const Entry& entry : filter::kEntries) {
     if (entry.value != 0) values.insert(entry.value);
     for (u32 i = 0; i < filter::kMaxValues && entry.values[i] >= 0; i++) values.insert(entry.values[i]);
@@ -200,7 +203,8 @@ void check_program(u32 parts) {
   }
   constexpr u64 kHintFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   for (u64 bytes : {0x1000ull, 0x100000ull, 0x100001ull, 0x100001000ull}) {
-    for (u64 place : {0ull, 0x10000ull, 0x7f0000000000ull}) compare(call(SYS_mmap, {place, bytes, PROT_NONE, kHintFlags}));
+    for (u64 place : {0ull, 0x10000ull, 0x7f0000000000ull})
+      compare(call(SYS_mmap, {place, bytes, PROT_NONE, kHintFlags}));
   }
   CHECK_EQUAL(wrong, 0u);
   CHECK_EQUAL(first, "");
