@@ -14,19 +14,10 @@
 
 #include "keeper/failure.h"
 #include "keeper/options.h"
+#include "keeper/publication.h"
 #include "wire/types.h"
 
 namespace stasis::keeper {
-
-struct Publication {
-  bool datagram = false;
-  sockaddr_storage address{};  // where it is reachable
-  socklen_t address_bytes = 0;
-  u16 port = 0;  // in the environment
-};
-
-// `tcp|udp,ADDRESS,PORT,VIRTUAL-PORT` with a numeric address.
-bool parse_publication(const char* text, Publication& publication);
 
 class Publisher {
  public:
@@ -44,6 +35,7 @@ class Publisher {
 
  private:
   static constexpr int kMaxConnections = 1900, kMaxPeers = 256;
+  static constexpr int kRoundsOfTurn = 16;  // of 64 KiB or one connection or datagram
 
   // Where bytes go in one direction. The pipe is there only while bytes are in it.
   struct Way {
@@ -67,26 +59,31 @@ class Publisher {
   enum class Kind : u32 { Publication, Connection, Peer, Timer };
   enum class Step { Blocked, More, Failed };
 
-  bool open_one(const Publication& publication, Failure& failure);
   bool watch(int fd, Kind kind, int index, u32 events);
+  void pause(int index);
+  void resume();
+  void tick();
+  void start_timer(bool on);  // which looks after silent peers and paused listeners, once a second
+  sockaddr_storage inside(u32 host, u16 port) const;
+  static void close_fd(int& fd);
+
+  // publish_connections.cc
   void accept_connections(int index);
   int free_place();
   bool make_room();
   bool connect_inside(Connection& connection, int publication);
-  void serve(int index, u32 events);
+  void serve(int index);
   Step pump(Connection& connection, int direction);
   bool take_pipe(Way& way);
   void give_pipe(Way& way);
   void end_connection(Connection& connection, bool reset);
-  void pause(int index);
-  void resume();
+
+  // publish_datagrams.cc
   void receive_outside(int index);
   void receive_inside(int index);
   Peer* peer_of(int publication, const sockaddr_storage& address, socklen_t bytes);
   bool open_peer(Peer& peer);
-  void tick();
-  void start_timer(bool on);  // which looks after silent peers and paused listeners, once a second
-  sockaddr_storage inside(u32 host, u16 port) const;
+  bool drop_silent_peers();  // true if there are others
 
   int events_ = -1, timer_ = -1;
   u32 network_ = 0, host_ = 0;
