@@ -41,6 +41,15 @@ export function checkTimeout(value: unknown): void {
     throw badValue('options.timeout', 'must be a positive number of milliseconds');
 }
 
+/** What `shiftIds` asks for: 0 if it is not there. */
+export function checkShift(value: unknown): number {
+  if (value === undefined) return 0;
+  if (typeof value !== 'number') throw badType('options.shiftIds', 'a number', value);
+  if (!Number.isSafeInteger(value) || value < 1 || value > 4_000_000)
+    throw badValue('options.shiftIds', 'must be a whole number from 1 to 4000000');
+  return value;
+}
+
 /** Arguments of a program: at least its name; later ones may be empty. */
 export function checkCommand(value: unknown): readonly [string, ...string[]] {
   if (!Array.isArray(value)) throw badType('command', 'an array of strings', value);

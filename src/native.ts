@@ -96,6 +96,8 @@ export interface RestoreOptions {
   /** `verified` of the state directory; page files with a matching stamp there are not read. */
   readonly stamps: string;
   readonly stdio: StdioDescriptors;
+  /** As for a launch, of processes that are born after the restore. */
+  readonly shiftIds?: number;
   /** Until the application goes on; 30000 if absent. */
   readonly timeoutMs?: number;
 }

@@ -6,6 +6,13 @@
 
 namespace stasis::addon {
 
+std::uint32_t shift_of(const Options& options) {
+  if (!options.has("shiftIds")) return 0;
+  const std::int64_t shift = options.integer("shiftIds");
+  if (shift < 0 || shift >= wire::kPidLimit) options.complain("shiftIds", "a number below 4194304");
+  return static_cast<std::uint32_t>(shift);
+}
+
 launch::LaunchOptions launch_options(const Options& options) {
   launch::LaunchOptions result;
   result.keeper = options.text("keeper");
@@ -18,11 +25,7 @@ launch::LaunchOptions launch_options(const Options& options) {
   result.cwd = options.text("cwd");
   if (options.has("place")) result.place = options.text("place");
   if (options.has("publish")) result.publish = options.texts("publish");
-  if (options.has("shiftIds")) {
-    const std::int64_t shift = options.integer("shiftIds");
-    if (shift < 0 || shift >= wire::kPidLimit) options.complain("shiftIds", "a number below 4194304");
-    result.shift_ids = static_cast<std::uint32_t>(shift);
-  }
+  result.shift_ids = shift_of(options);
   return result;
 }
 

@@ -9,6 +9,7 @@
 
 namespace stasis::addon {
 
+std::uint32_t shift_of(const Options& options);  // shiftIds; 0 if absent
 launch::LaunchOptions launch_options(const Options& options);
 restore::StartOptions start_options(const Options& options);
 

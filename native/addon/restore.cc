@@ -93,6 +93,7 @@ restore::StartOptions start_options(const Options& options) {
   result.image = options.text("image");
   result.stamp_directory = options.text("stamps");
   result.timeout = options.time("timeoutMs", launch::kDefaultTimeout);
+  result.shift_ids = shift_of(options);
   return result;
 }
 

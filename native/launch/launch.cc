@@ -68,7 +68,8 @@ Result<UniqueFd> make_report() {
 Result<UniqueFd> make_ids(const KeeperOptions& options) {
   if (!options.keeps_ids) return UniqueFd();
   const std::string_view directory = options.directory;
-  return make_id_table({.application = directory.substr(directory.rfind('/') + 1), .parts = wire::kPartIds});
+  return make_id_table(
+      {.application = directory.substr(directory.rfind('/') + 1), .parts = wire::kPartIds, .shift = options.shift_ids});
 }
 
 // A keeper whose start failed says so and ends, its child with it. Until it has, a process is left.

@@ -33,6 +33,7 @@ struct KeeperOptions {
   std::chrono::milliseconds timeout = kDefaultTimeout;  // until the application runs
   bool keeps_ids = false;                               // a restore under a runtime that does: with a translation table
   std::vector<std::string> working_set;                 // arguments of a restore (restore/working_set.h)
+  std::uint32_t shift_ids = 0;  // not 0: the ids of every process that is born are the system's plus this
 };
 
 struct LaunchOptions : KeeperOptions {
@@ -41,7 +42,6 @@ struct LaunchOptions : KeeperOptions {
   std::string cwd;                       // absolute
   std::string place;                     // NETWORK:HOST in an environment (keeper/options.h); empty: none
   std::vector<std::string> publish;      // PROTOCOL,ADDRESS,PORT,PORT
-  std::uint32_t shift_ids = 0;           // not 0: every id the program sees is the system's plus this
 };
 
 // Returns when the program runs. On an error no process is left, and no status or socket in the directory.

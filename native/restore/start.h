@@ -29,6 +29,7 @@ struct StartOptions {
   std::string image;              // the image's directory
   std::string stamp_directory;    // of page files known to be good; may be empty
   std::chrono::milliseconds timeout = launch::kDefaultTimeout;
+  std::uint32_t shift_ids = 0;  // launch/launch.h
 };
 
 struct Started {

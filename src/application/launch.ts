@@ -3,11 +3,11 @@
 import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
-  badType,
   badValue,
   checkCommand,
   checkEnvironment,
   checkOptions,
+  checkShift,
   checkSignal,
   checkText,
 } from '../arguments.js';
@@ -97,7 +97,7 @@ function checkRun(command: unknown, options: RunOptions): CheckedRun {
     env: checkEnvironment(options.env ?? process.env),
     cwd: resolve(options.cwd === undefined ? process.cwd() : checkText('options.cwd', options.cwd)),
     streams: checkStdio(options.stdio),
-    shiftIds: options.shiftIds === undefined ? 0 : checkShift(options.shiftIds),
+    shiftIds: checkShift(options.shiftIds),
     environment: checkEnvironmentPlace(options),
   };
 }
@@ -142,13 +142,6 @@ function checkEnvironmentPlace({ environment, publish }: RunOptions): CheckedRun
   if (ports.length > 0)
     throw badValue('options.publish', "needs options.environment: without one ports are the host's");
   return undefined;
-}
-
-function checkShift(shift: unknown): number {
-  if (typeof shift !== 'number') throw badType('options.shiftIds', 'a number', shift);
-  if (!Number.isSafeInteger(shift) || shift < 1 || shift > 4_000_000)
-    throw badValue('options.shiftIds', 'must be a whole number from 1 to 4000000');
-  return shift;
 }
 
 function checkDirectory(path: string): void {

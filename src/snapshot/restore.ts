@@ -8,7 +8,7 @@ import { Application } from '../application/application.js';
 import { leaveToKeeper } from '../application/launch.js';
 import { bringUp, type Place, type Preparation, prepare, takePlace } from '../application/prepare.js';
 import { checkStdio, type Stdio, type Stream } from '../application/stdio.js';
-import { checkOptions, checkSignal, checkTimeout } from '../arguments.js';
+import { checkOptions, checkShift, checkSignal, checkTimeout } from '../arguments.js';
 import { cancelled } from '../errors.js';
 import { type Addon, helperPrograms, type RestoreOptions as NativeOptions, type Restored } from '../native.js';
 import type { Home } from '../store/home.js';
@@ -23,6 +23,8 @@ export interface RestoreOptions {
   readonly name?: string;
   /** Default `log`. The restored program's own stdio is replaced by these. */
   readonly stdio?: Stdio;
+  /** For developers: ids of processes that are born from now on are the system's plus this (1 to 4000000). */
+  readonly shiftIds?: number;
   readonly signal?: AbortSignal;
   /** Milliseconds; default 30 s. */
   readonly timeout?: number;
@@ -36,12 +38,13 @@ export async function restore(
   checkOptions(options);
   checkSignal(options.signal);
   checkTimeout(options.timeout);
+  const shiftIds = checkShift(options.shiftIds);
   const what = `restoring ${snapshot.reference ?? snapshot.path}`;
   throwIfAborted(options.signal, what);
   const place = await takePlace(home, planFor(home, snapshot, options.name, checkStdio(options.stdio), 'detached'));
   const { record, restored } = await bringUp(place, (addon) =>
     rebuild(addon, place, {
-      ...nativeOptions(home, snapshot, place),
+      ...nativeOptions(home, snapshot, place, shiftIds),
       stdio: place.stdio.fds,
       ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
     }),
@@ -81,19 +84,24 @@ async function rebuild(
 export async function restoreInForeground(
   home: Home,
   snapshot: SnapshotLocation,
-  name: string | undefined,
+  options: Pick<RestoreOptions, 'name' | 'shiftIds'>,
 ): Promise<never> {
-  const prepared = await prepare(home, planFor(home, snapshot, name, ['inherit', 'inherit', 'inherit'], 'foreground'));
-  return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(nativeOptions(home, snapshot, prepared)));
+  const shiftIds = checkShift(options.shiftIds);
+  const prepared = await prepare(
+    home,
+    planFor(home, snapshot, options.name, ['inherit', 'inherit', 'inherit'], 'foreground'),
+  );
+  return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(nativeOptions(home, snapshot, prepared, shiftIds)));
 }
 
-function nativeOptions(home: Home, snapshot: SnapshotLocation, place: Place) {
+function nativeOptions(home: Home, snapshot: SnapshotLocation, place: Place, shiftIds: number) {
   return {
     keeper: helperPrograms().keeper,
     runtimes: home.runtimes,
     directory: place.paths.directory,
     image: snapshot.path,
     stamps: home.verified,
+    shiftIds,
   };
 }
 

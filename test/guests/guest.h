@@ -6,7 +6,8 @@
 //   // build: static musl   linked in these ways also
 //   // flags: -mavx2        more compiler flags
 //
-// Environment: GUEST_GO names the file whose appearance ends guest_checkpoint_here(); GUEST_DIR is a directory for the guest's files,
+// Environment: GUEST_AT_BIRTH asks a guest without a mode to wait for its checkpoint before main(), so that all it does happens in a
+// restored process. GUEST_GO names the file whose appearance ends guest_checkpoint_here(); GUEST_DIR is a directory for the guest's files,
 // which the runner puts back to its state at the checkpoint before every restore. A guest leaves its files where they are.
 #pragma once
 
@@ -66,6 +67,24 @@ __attribute__((unused)) static int guest_may_go(void) {
 __attribute__((unused)) static void guest_checkpoint_here(void) {
   dprintf(1, "READY\n");
   while (!guest_may_go()) guest_sleep_ms(10);
+}
+
+// All ids a process has of itself.
+__attribute__((unused)) static void guest_own_ids(pid_t (*ids)[5]) {
+  pid_t own[5] = {getpid(), (pid_t)syscall(SYS_gettid), getppid(), getpgrp(), getsid(0)};
+  memcpy(ids, own, sizeof own);
+}
+
+// Takes GUEST_AT_BIRTH back in its place: it is for this process only and not for what it executes.
+__attribute__((constructor)) static void guest_wait_at_birth(void) {
+  pid_t before[5], after[5];
+  char* asked = getenv("GUEST_AT_BIRTH");
+  if (!asked || *asked != '1') return;
+  *asked = '0';
+  guest_own_ids(&before);
+  guest_checkpoint_here();
+  guest_own_ids(&after);
+  CHECK(memcmp(before, after, sizeof before) == 0);
 }
 
 // Path of a file in the guest's directory; the buffer is the caller's.

@@ -6,6 +6,8 @@
 //     restore first again                            -> again    passes
 //     restore second (an image of a restored one)    -> third    passes
 //
+// Any other is also checkpointed before its main() and does all of its work in a restored process, with shifted ids before and after.
+//
 // Before each restore the guest's files are put back to their state at the checkpoint, as a program expects that owns them.
 
 import { spawnSync } from 'node:child_process';
@@ -104,6 +106,16 @@ class Course {
   }
 }
 
+async function passesFromBirth(agent: LibraryAgent, course: Course): Promise<void> {
+  const env = { ...course.env, GUEST_AT_BIRTH: '1', GUEST_SHIFT: String(shift) };
+  await agent.run('guest', course.words, env, { shiftIds: shift });
+  await course.home.outputLine('guest', 'READY');
+  expect(await agent.checkpoint('guest')).toBe('guest@1');
+  expect(await agent.wait('guest')).toMatchObject({ state: 'checkpointed' });
+  await agent.restore('guest@1', 'copy', { shiftIds: shift });
+  await course.passes('copy');
+}
+
 describe.each(users)('as $name', (user) => {
   test.concurrent.each(guests)('$name', { timeout: 180_000 }, async (guest) => {
     await using home = TestHome.create(user);
@@ -126,10 +138,10 @@ describe.each(users)('as $name', (user) => {
     ]);
     expect(launched, 'stasis run').toMatchObject({ code: 0, stdout: expect.stringMatching(/(^|\n)PASS\n$/) });
     expect(shifted, 'with shifted ids').toMatchObject({ code: 0, stdout: expect.stringMatching(/(^|\n)PASS\n$/) });
-    if (!guest.checkpoint) return;
-
     const agent = new LibraryAgent(home);
     course.reset();
+    if (!guest.checkpoint) return await passesFromBirth(agent, course);
+
     await agent.run('guest', course.words, course.env);
     await home.outputLine('guest', 'READY');
     expect(await agent.checkpoint('guest', { leaveRunning: true })).toBe('guest@1');

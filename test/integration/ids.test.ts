@@ -165,6 +165,7 @@ test('a shift is a number from 1 to 4000000', async () => {
   await using home = TestHome.create(users[0] as (typeof users)[number]);
   for (const wrong of ['0', '-1', 'x', '4000001']) {
     expect(await home.stasis(['run', `--shift-ids=${wrong}`, '--', 'true'])).toMatchObject({ code: 2 });
+    expect(await home.stasis(['restore', `--shift-ids=${wrong}`, 'nobody'])).toMatchObject({ code: 2 });
   }
 });
 

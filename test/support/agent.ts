@@ -23,16 +23,21 @@ export class LibraryAgent {
     });
   }
 
-  run(name: string, words: readonly string[], env: Readonly<Record<string, string>>): Promise<unknown> {
-    return this.#call('run', name, words, env);
+  run(
+    name: string,
+    words: readonly string[],
+    env: Readonly<Record<string, string>>,
+    options: { shiftIds?: number } = {},
+  ): Promise<unknown> {
+    return this.#call('run', name, words, env, options);
   }
 
   checkpoint(name: string, options: { leaveRunning?: boolean } = {}): Promise<unknown> {
     return this.#call('checkpoint', name, options);
   }
 
-  restore(reference: string, name: string): Promise<unknown> {
-    return this.#call('restore', reference, name);
+  restore(reference: string, name: string, options: { shiftIds?: number } = {}): Promise<unknown> {
+    return this.#call('restore', reference, name, options);
   }
 
   /** How an application ended. */

@@ -1,6 +1,6 @@
 // stasis restore: like run, in the foreground unless detached, but from a snapshot.
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { restoreInForeground } from '../../snapshot/restore.js';
 import { Stasis } from '../../stasis.js';
 import { openDefaultHome } from '../../store/open.js';
@@ -8,10 +8,12 @@ import { findSnapshot } from '../../store/snapshots.js';
 import { interruptible } from '../interrupt.js';
 import type { ActionRunner } from '../main.js';
 import { formatMs } from '../output.js';
+import { parseShift } from '../values.js';
 
 interface Options {
   readonly name?: string;
   readonly detach?: boolean;
+  readonly shiftIds?: number;
 }
 
 export function define(command: Command, run: ActionRunner): void {
@@ -19,16 +21,20 @@ export function define(command: Command, run: ActionRunner): void {
     .argument('<snapshot>', 'NAME (its latest), NAME@N, an application id, or a path with a slash')
     .option('-n, --name <name>', 'name of the application; default: the one it was saved under')
     .option('-d, --detach', 'run in the background and print the name; output goes to logs')
+    .addOption(new Option('--shift-ids <n>', 'add n to the ids of new processes').argParser(parseShift).hideHelp())
     .action((reference: string, options: Options) =>
       run(async (output) => {
+        const common = {
+          ...(options.name === undefined ? {} : { name: options.name }),
+          ...(options.shiftIds === undefined ? {} : { shiftIds: options.shiftIds }),
+        };
         if (!options.detach) {
           const home = openDefaultHome();
-          return restoreInForeground(home, findSnapshot(home, reference), options.name);
+          return restoreInForeground(home, findSnapshot(home, reference), common);
         }
         const stasis = await Stasis.open();
         const snapshot = await stasis.snapshot(reference);
-        const name = options.name === undefined ? {} : { name: options.name };
-        const application = await interruptible((signal) => stasis.restore(snapshot, { ...name, signal }));
+        const application = await interruptible((signal) => stasis.restore(snapshot, { ...common, signal }));
         const timings = application.restoreTimings;
         output.result({ ...application.toJSON(), timings }, application.name);
         const took = timings === null ? '' : ` in ${formatMs(timings.resumed / 1000)}`;

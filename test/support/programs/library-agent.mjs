@@ -6,14 +6,14 @@ const { Stasis } = await import(process.argv[2]);
 const stasis = await Stasis.open();
 
 const operations = {
-  async run(name, words, env) {
-    await stasis.run(words, { name, env: { ...process.env, ...env } });
+  async run(name, words, env, options) {
+    await stasis.run(words, { ...options, name, env: { ...process.env, ...env } });
   },
   async checkpoint(name, options) {
     return (await stasis.checkpoint(name, options)).reference;
   },
-  async restore(reference, name) {
-    return (await stasis.restore(reference, { name })).status();
+  async restore(reference, name, options) {
+    return (await stasis.restore(reference, { ...options, name })).status();
   },
   async wait(name, timeout) {
     return (await stasis.application(name)).wait({ timeout });
