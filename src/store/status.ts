@@ -114,7 +114,10 @@ export function readStatus(
   record: Pick<ApplicationRecord, 'launcher' | 'bootId'>,
 ): ApplicationStatus {
   const sameBoot = record.bootId === '' || bootId() === '' || record.bootId === bootId();
-  return resolveStatus(readStatusFields(paths), record.launcher, sameBoot ? isAlive : () => false);
+  const look = () => resolveStatus(readStatusFields(paths), record.launcher, sameBoot ? isAlive : () => false);
+  const status = look();
+  // A keeper that was found gone may have written its last word between the reading of the file and the look at its process.
+  return status.state === 'lost' || status.state === 'failed' ? look() : status;
 }
 
 export function hasEnded(status: ApplicationStatus): status is Ending {
