@@ -44,6 +44,8 @@ add build/programs/http-go "$programs/http.go" -- \
   "CGO_ENABLED=0 GO111MODULE=off GOCACHE=$PWD/build/programs/go-cache go build -o build/programs/http-go $programs/http.go"
 add build/programs/processes-go "$programs/ids/processes.go" -- \
   "CGO_ENABLED=0 GO111MODULE=off GOCACHE=$PWD/build/programs/go-cache go build -o build/programs/processes-go $programs/ids/processes.go"
+add build/programs/processes-musl "$programs/ids/processes.c" -- \
+  "musl-gcc -std=gnu17 -O1 -Wall -Wextra -Werror -pthread -static -o build/programs/processes-musl $programs/ids/processes.c"
 add build/programs/Processes.class "$programs/ids/Processes.java" -- "javac -d build/programs $programs/ids/Processes.java"
 add build/programs/HttpServer.class "$programs/HttpServer.java" -- "javac -d build/programs $programs/HttpServer.java"
 for source in "$programs"/*.c; do

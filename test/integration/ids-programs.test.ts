@@ -2,41 +2,29 @@
 // 100000, so that an id which slips through untranslated is too small or names nobody. Each program checks itself, bare first, prints `id N`
 // for the ids it sees, and PASS.
 
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
 import { freePort } from '../support/http.js';
-import { compiledPrograms, programs } from '../support/paths.js';
-import { Redis, redisWords } from '../support/redis.js';
+import { idPrograms, ids, openDirectory, shift, source } from '../support/id-programs.js';
+import { Redis, redisInfo, redisWords, saveInChild } from '../support/redis.js';
 import { users } from '../support/users.js';
 import { sleep, until } from '../support/waiting.js';
 
-const shift = 100_000;
 const shifted = ['run', '--shift-ids', String(shift)];
-const source = (name: string): string => join(programs, 'ids', name);
-
-function ids(output: string): number[] {
-  return [...output.matchAll(/^id (\d+)\r?$/gm)].map(([, id]) => Number(id));
-}
 
 /** The program bare, then with shifted ids: it passes both times, and no id is one of the system's. */
-async function passesBoth(home: TestHome, words: (run: string) => Promise<string[]> | string[]): Promise<void> {
+async function passesBoth(
+  home: TestHome,
+  words: (run: string) => Promise<readonly string[]> | readonly string[],
+): Promise<void> {
   const passed = { code: 0, stdout: expect.stringMatching(/(^|\n)PASS\n$/) };
   expect(await home.execute(await words('bare')), 'bare').toMatchObject(passed);
   const outcome = await home.stasis([...shifted, '--', ...(await words('shifted'))]);
   expect(outcome, 'with shifted ids').toMatchObject(passed);
   expect(ids(outcome.stdout).length).toBeGreaterThan(1);
   for (const id of ids(outcome.stdout)) expect(id).toBeGreaterThan(shift);
-}
-
-/** A directory that uid 1000 may write to, whoever runs the test. */
-function openDirectory(home: TestHome, name: string): string {
-  const directory = join(home.scratch, name);
-  mkdirSync(directory);
-  chownSync(directory, 1000, 1000);
-  chmodSync(home.root, 0o711);
-  return directory;
 }
 
 /** A program on a terminal of its own, typed to. */
@@ -93,14 +81,7 @@ async function jobControl(home: TestHome, run: readonly string[]): Promise<numbe
 }
 
 describe.each(users)('as $name', (user) => {
-  test.concurrent.each([
-    ['bash', ['bash', source('shell.sh')]],
-    ['python', ['/usr/bin/python3', source('processes.py')]],
-    ['node', [process.execPath, source('processes.mjs')]],
-    ['perl', ['perl', source('processes.pl')]],
-    ['java', ['java', '-cp', compiledPrograms, 'Processes']],
-    ['go', [join(compiledPrograms, 'processes-go')]],
-  ] as [string, string[]][])('%s', async (_name, words) => {
+  test.concurrent.each(Object.entries(idPrograms))('%s', async (_name, words) => {
     await using home = TestHome.create(user);
     await passesBoth(home, () => words);
   });
@@ -130,21 +111,9 @@ describe.each(users)('as $name', (user) => {
     const words = [...redisWords(port, home.scratch), '--appendonly', 'yes'];
     await home.ok([...shifted, '--detach', '--name', 'redis', '--', ...words]);
     await using redis = await until('redis', () => Redis.connect(port).catch(() => undefined));
-    const info = async (section: string): Promise<string> => String(await redis.call('INFO', section));
-    expect(Number(/process_id:(\d+)/.exec(await info('server'))?.[1])).toBe(home.pid('redis') + shift);
+    expect(await redisInfo(redis, 'server', 'process_id')).toBe(String(home.pid('redis') + shift));
     await redis.call('DEBUG', 'POPULATE', 5000, 'key', 100);
-    for (const [command, running, outcome] of [
-      ['BGSAVE', 'rdb_bgsave_in_progress:0', 'rdb_last_bgsave_status:ok'],
-      ['BGREWRITEAOF', 'aof_rewrite_in_progress:0', 'aof_last_bgrewrite_status:ok'],
-      ['BGSAVE', 'rdb_bgsave_in_progress:0', 'rdb_last_bgsave_status:ok'],
-    ] as const) {
-      await until(
-        `the start of ${command}`,
-        async () => !String(await redis.call(command).catch(() => '-')).startsWith('-'),
-      );
-      await until(`the end of ${command}`, async () => (await info('persistence')).includes(running));
-      expect(await info('persistence')).toContain(outcome);
-    }
+    for (const command of ['BGSAVE', 'BGREWRITEAOF', 'BGSAVE'] as const) await saveInChild(redis, command);
     await redis.call('DEBUG', 'RELOAD');
     expect(await redis.call('DBSIZE')).toBe(5000);
     redis.call('SHUTDOWN', 'NOSAVE').catch(() => {});

@@ -1,6 +1,7 @@
 // A Redis client of a few lines: one connection, commands in order. Closing it leaves the server without connections.
 
 import { connect, type Socket } from 'node:net';
+import { until } from './waiting.js';
 
 type Reply = string | number | null | Reply[];
 
@@ -113,6 +114,27 @@ export async function fill(redis: Redis, keys: number, seed: number): Promise<vo
       else redis.call('SADD', key, key, i, 'member') end
     end`;
   await redis.call('EVAL', script, 0, keys, `seed${seed}`);
+}
+
+/** What INFO tells by that name. */
+export async function redisInfo(redis: Redis, section: string, name: string): Promise<string | undefined> {
+  const lines = String(await redis.call('INFO', section)).split('\r\n');
+  return lines.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1);
+}
+
+const saves = {
+  BGSAVE: ['rdb_bgsave_in_progress', 'rdb_last_bgsave_status'],
+  BGREWRITEAOF: ['aof_rewrite_in_progress', 'aof_last_bgrewrite_status'],
+} as const;
+
+/** Has a child of the server write its data, and waits for its success. */
+export async function saveInChild(redis: Redis, command: keyof typeof saves): Promise<void> {
+  const [running, outcome] = saves[command];
+  // Refused as long as another child is at work.
+  await until(`the start of ${command}`, async () => (await redis.call(command).catch(() => null)) !== null);
+  await until(`the end of ${command}`, async () => (await redisInfo(redis, 'persistence', running)) === '0');
+  const status = await redisInfo(redis, 'persistence', outcome);
+  if (status !== 'ok') throw new Error(`${command}: ${outcome} is ${status}`);
 }
 
 export function redisWords(port: number, directory: string): string[] {

@@ -1,4 +1,5 @@
-// Processes of Java: ProcessHandle, ProcessBuilder, threads. Prints "id N" for each id it sees.
+// Processes of Java: ProcessHandle, ProcessBuilder, threads. Prints "id N" for each id it sees. With ROUNDS, a directory, it does all this again
+// for each file that appears there: 1, 2 and so on, until one says "last".
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -13,7 +14,30 @@ public class Processes {
     System.exit(1);
   }
 
+  // What the round's file says.
+  static String await(int round) throws Exception {
+    String directory = System.getenv("ROUNDS");
+    if (directory == null) return "last";
+    System.out.println("ready " + round);
+    Path file = Path.of(directory, String.valueOf(round));
+    while (!Files.exists(file) || Files.size(file) == 0) Thread.sleep(10);
+    return Files.readString(file);
+  }
+
   public static void main(String[] arguments) throws Exception {
+    long pid = ProcessHandle.current().pid();
+    long parent = ProcessHandle.current().parent().orElseThrow().pid();
+    String word = "";
+    for (int round = 1; !word.equals("last"); round++) {
+      word = await(round);
+      check(Files.readSymbolicLink(Path.of("/proc/self")).toString().equals(String.valueOf(pid)), "the own pid");
+      check(ProcessHandle.of(pid).orElseThrow().parent().orElseThrow().pid() == parent, "the parent");
+      work();
+    }
+    System.out.println("PASS");
+  }
+
+  static void work() throws Exception {
     ProcessHandle self = ProcessHandle.current();
     System.out.println("id " + self.pid());
     System.out.println("id " + self.parent().orElseThrow().pid());
@@ -41,6 +65,5 @@ public class Processes {
     }
     for (Thread thread : threads) thread.join();
     check(count.get() == 50, "threads");
-    System.out.println("PASS");
   }
 }

@@ -1,4 +1,5 @@
-// Processes of Go: os/exec, signals, groups, many threads. Prints "id N" for each id it sees.
+// Processes of Go: os/exec, signals, groups, many threads. Prints "id N" for each id it sees. With ROUNDS, a directory, it does
+// all this again for each file that appears there: 1, 2 and so on, until one says "last".
 package main
 
 import (
@@ -74,13 +75,52 @@ func threads() {
 	}
 }
 
+// A goroutine that keeps its thread, and tells its id when asked.
+func lasting() (ask func() int) {
+	questions, answers := make(chan bool), make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		for range questions {
+			answers <- syscall.Gettid()
+		}
+	}()
+	return func() int {
+		questions <- true
+		return <-answers
+	}
+}
+
+// What the round's file says.
+func await(round int) string {
+	directory := os.Getenv("ROUNDS")
+	if directory == "" {
+		return "last"
+	}
+	fmt.Println("ready", round)
+	for {
+		word, _ := os.ReadFile(fmt.Sprintf("%s/%d", directory, round))
+		if len(word) > 0 {
+			return string(word)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func main() {
-	fmt.Println("id", os.Getpid())
-	fmt.Println("id", os.Getppid())
-	link, _ := os.Readlink("/proc/self")
-	check(link == fmt.Sprint(os.Getpid()), "/proc/self", link)
-	children()
-	signals()
-	threads()
+	ask := lasting()
+	pid, ppid, tid := os.Getpid(), os.Getppid(), ask()
+	for round, word := 1, ""; word != "last"; round++ {
+		word = await(round)
+		check(pid == os.Getpid() && ppid == os.Getppid() && tid == ask(), "own ids")
+		check(syscall.Kill(tid, 0) == nil, "a thread of long ago")
+		fmt.Println("id", pid)
+		fmt.Println("id", ppid)
+		fmt.Println("id", tid)
+		link, _ := os.Readlink("/proc/self")
+		check(link == fmt.Sprint(pid), "/proc/self", link)
+		children()
+		signals()
+		threads()
+	}
 	fmt.Println("PASS")
 }

@@ -1,11 +1,13 @@
 """Processes of Python: subprocess, multiprocessing in its ways of starting, threads, asyncio, signals, terminals' owners of files.
 
-Prints "id N" for each id it sees.
+Prints "id N" for each id it sees. With ROUNDS, a directory, it does all this again for each file that appears there: 1, 2 and so on,
+until one says "last".
 """
 import asyncio
 import fcntl
 import multiprocessing
 import os
+import queue
 import signal
 import socket
 import struct
@@ -90,7 +92,6 @@ async def with_asyncio():
 
 
 def with_signals():
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     child = os.fork()
     if child == 0:
         os.kill(os.getppid(), signal.SIGUSR1)
@@ -100,6 +101,7 @@ def with_signals():
     assert info.si_pid == child
     pidfd = os.pidfd_open(child)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
     info = os.waitid(os.P_PID, child, os.WEXITED)
     assert info.si_pid == child and info.si_status == signal.SIGKILL
     show(info.si_pid)
@@ -117,15 +119,63 @@ def with_descriptors():
     assert fcntl.fcntl(ours, fcntl.F_GETOWN) == os.getpid()
 
 
+class Lasting:
+    """A thread that lives through all rounds, and what the ids were in the beginning."""
+
+    def __init__(self):
+        self.questions, self.answers = queue.Queue(), queue.Queue()
+        self.thread = threading.Thread(target=self.answer, daemon=True)
+        self.thread.start()
+        self.before = self.ids()
+
+    def answer(self):
+        while True:
+            self.questions.get()
+            self.answers.put(threading.get_native_id())
+
+    def ids(self):
+        self.questions.put("who")
+        return os.getpid(), os.getppid(), os.getpgid(0), os.getsid(0), threading.get_native_id(), self.answers.get()
+
+    def check(self):
+        assert self.ids() == self.before
+        thread = self.before[-1]
+        assert thread == self.thread.native_id != os.getpid()
+        assert os.sched_getaffinity(thread) and os.path.isdir(f"/proc/self/task/{thread}")
+        signal.pthread_kill(self.thread.ident, 0)
+        os.kill(thread, 0)
+
+
+def rounds():
+    """Yields whether it is the last round."""
+    directory = os.environ.pop("ROUNDS", None)
+    number, word = 1, "last" if directory is None else ""
+    while word != "last":
+        print("ready", number, flush=True)
+        while not word:
+            time.sleep(0.01)
+            if os.path.exists(f"{directory}/{number}"):
+                word = open(f"{directory}/{number}").read()
+        if word != "last":
+            yield False
+            number, word = number + 1, ""
+    yield True
+
+
 if __name__ == "__main__":
-    show(os.getpid())
-    show(os.getppid())
-    with_signals()  # before there are threads that could take the signal
-    with_subprocess()
-    for way in ("fork", "spawn", "forkserver"):
-        with_multiprocessing(way)
-    with_threads()
-    asyncio.run(with_asyncio())
-    with_descriptors()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # before there are threads that could take it
+    lasting = Lasting()
+    for is_last in rounds():
+        lasting.check()
+        show(os.getpid())
+        show(os.getppid())
+        with_signals()
+        with_subprocess()
+        # The other two leave a helper process behind.
+        for way in ("fork", "spawn", "forkserver") if is_last else ("fork",):
+            with_multiprocessing(way)
+        with_threads()
+        asyncio.run(with_asyncio())
+        with_descriptors()
     print("PASS")
     sys.stdout.flush()
