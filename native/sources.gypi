@@ -214,6 +214,7 @@
       "native/test/unit/keeper_test.cc",
       "native/test/unit/launch_ready_line_test.cc",
       "native/test/unit/launch_resolve_test.cc",
+      "native/test/unit/launch_spawn_test.cc",
       "native/test/unit/net_address_test.cc",
       "native/test/unit/procfs_test.cc",
       "native/test/unit/restore_memory_test.cc",

@@ -99,9 +99,10 @@ Result<Launched> launch(const LaunchOptions& options, const std::array<int, 3>& 
   keeper.stdio = stdio;
   keeper.passed = {ready.writer.get()};
   auto spawning = STASIS_TRY(Spawning::begin(std::move(keeper)));
-  STASIS_TRY(spawning->finish());
+  const Deadline deadline = Deadline::in(options.timeout + kKeeperGrace);
+  STASIS_TRY(spawning->finish(deadline));
   ready.writer.reset();
-  return await_start(*spawning, ready.reader.get(), Deadline::in(options.timeout + kKeeperGrace));
+  return await_start(*spawning, ready.reader.get(), deadline);
 }
 
 Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const std::array<int, 3>& stdio) {
@@ -151,7 +152,8 @@ Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const s
 
 Result<Launched> PlannedKeeper::finish(int plan_fd) {
   // The application may only come to life under its keeper.
-  STASIS_TRY(spawning_->finish());
+  const Deadline deadline = Deadline::in(timeout_ + kKeeperGrace);
+  STASIS_TRY(spawning_->finish(deadline));
   char byte = 0;
   iovec part{&byte, 1};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -170,14 +172,15 @@ Result<Launched> PlannedKeeper::finish(int plan_fd) {
     return Error::of_errno("sendmsg", "giving the plan to the runtime");
   }
   socket_.reset();
-  return await_start(*spawning_, ready_.get(), Deadline::in(timeout_ + kKeeperGrace));
+  return await_start(*spawning_, ready_.get(), deadline);
 }
 
 PlannedKeeper::~PlannedKeeper() {
   if (!socket_) return;
   socket_.reset();
-  (void)spawning_->finish().ok();
-  (void)await_start(*spawning_, ready_.get(), Deadline::in(kKeeperGrace)).ok();
+  const Deadline deadline = Deadline::in(kKeeperGrace);
+  (void)spawning_->finish(deadline).ok();
+  (void)await_start(*spawning_, ready_.get(), deadline).ok();
 }
 
 Error become_keeper(const LaunchOptions& options) {

@@ -1,10 +1,14 @@
 #include "launch/spawn.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +18,7 @@
 
 #include "arch/x86_64/raw_syscall.h"
 #include "launch/signal_state.h"
+#include "os/unique_fd.h"
 
 namespace stasis::launch {
 
@@ -23,6 +28,7 @@ constexpr std::size_t kStackBytes = 64 * 1024;
 constexpr std::size_t kStacksBytes = 3 * kStackBytes;  // of the outer process, the program's and its child's
 constexpr int kFirstFreeFd = 64;  // sources are moved above every target before targets are overwritten
 constexpr int kMaxDescriptors = 16;
+constexpr std::chrono::milliseconds kEndTime{1'000};  // for a process that was killed
 
 enum class Stage { None, Clone, Session, Directory, Descriptors, Execute };
 
@@ -118,10 +124,16 @@ struct Spawning::Shared {
   // with the memory that the process shares, at its execve or exit).
   std::uint32_t child_starts = 0;
   char* stacks = nullptr;
-  pid_t outer = 0, inner = 0;
+  pid_t outer = 0, inner = 0, inner_child = 0;
+  UniqueFd outer_end;      // readable when the outer process has ended
+  bool timed_out = false;  // the processes were killed
 
+  ~Shared();
   void start_child();
-  void await_child();
+  bool await_outer(Deadline deadline);
+  bool await_child(Deadline deadline);
+  bool await_all(Deadline deadline);
+  void kill_all();
   Status result() const;
   static int outer_main(void* shared);
   static int inner_main(void* shared);
@@ -137,19 +149,60 @@ void Spawning::Shared::start_child() {
     __atomic_store_n(&child_starts, 0, __ATOMIC_RELEASE);
     program.fail(Stage::Clone, -EAGAIN);
   }
+  inner_child = static_cast<pid_t>(pid);
   char digits[16];
   int count = 0;
   for (; pid > 0; pid /= 10) digits[count++] = static_cast<char>('0' + pid % 10);
   for (char* to = pid_of_child; count > 0;) *to++ = digits[--count];
 }
 
-void Spawning::Shared::await_child() {
-  // Not FUTEX_PRIVATE: the kernel's own wake is not (kernel/fork.c, mm_release).
-  while (__atomic_load_n(&child_starts, __ATOMIC_ACQUIRE) != 0)
-    call(__NR_futex, &child_starts, 0 /* FUTEX_WAIT */, 1, 0);
+Spawning::Shared::~Shared() {
+  if (stacks == nullptr) return;
+#ifdef __SANITIZE_ADDRESS__
+  // Nobody has returned on these stacks: the marks of their frames would be there for the next who gets this memory.
+  ASAN_UNPOISON_MEMORY_REGION(stacks, kStacksBytes);
+#endif
+  munmap(stacks, kStacksBytes);
+}
+
+// Its exit follows the program's execve (CLONE_VFORK).
+bool Spawning::Shared::await_outer(Deadline deadline) {
+  if (outer <= 0) return true;
+  pollfd entry{outer_end.get(), POLLIN, 0};
+  while (poll(&entry, 1, deadline.milliseconds_left()) <= 0) {
+    if (deadline.passed()) return false;
+  }
+  // Without an exit signal it is waited for only by __WALL.
+  while (waitpid(outer, nullptr, __WALL) < 0 && errno == EINTR) {
+  }
+  outer = 0;
+  return true;
+}
+
+bool Spawning::Shared::await_child(Deadline deadline) {
+  while (__atomic_load_n(&child_starts, __ATOMIC_ACQUIRE) != 0) {
+    const int left = deadline.milliseconds_left();
+    if (left == 0) return false;
+    const timespec time{left / 1000, left % 1000 * 1'000'000};
+    // Not FUTEX_PRIVATE: the kernel's own wake is not (kernel/fork.c, mm_release).
+    call(__NR_futex, &child_starts, 0 /* FUTEX_WAIT */, 1, &time);
+  }
+  return true;
+}
+
+bool Spawning::Shared::await_all(Deadline deadline) { return await_outer(deadline) && await_child(deadline); }
+
+// Those that do not execute yet. Their numbers are still theirs: the child has not cleared its word, and the inner
+// process is not reaped before the outer one ends.
+void Spawning::Shared::kill_all() {
+  const pid_t child_pid = __atomic_load_n(&inner_child, __ATOMIC_ACQUIRE);
+  const pid_t inner_pid = __atomic_load_n(&inner, __ATOMIC_ACQUIRE);
+  if (__atomic_load_n(&child_starts, __ATOMIC_ACQUIRE) != 0 && child_pid > 0) kill(child_pid, SIGKILL);
+  if (outer > 0 && inner_pid > 0) kill(inner_pid, SIGKILL);
 }
 
 Status Spawning::Shared::result() const {
+  if (timed_out) return Error::plain(ErrorKind::Timeout, "executing " + program.spawn.path);
   if (program.stage != Stage::None) return program.error_told();
   if (child && child->stage != Stage::None) return child->error_told();
   return {};
@@ -164,8 +217,8 @@ int Spawning::Shared::inner_main(void* argument) {
 int Spawning::Shared::outer_main(void* argument) {
   auto* shared = static_cast<Shared*>(argument);
   // SIGCHLD goes to whoever inherits the program. clone(3) touches errno only if it fails.
-  shared->inner = clone(inner_main, shared->program.stack_top, CLONE_VM | CLONE_VFORK | SIGCHLD, shared);
-  if (shared->inner < 0) {
+  constexpr int kFlags = CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | SIGCHLD;
+  if (clone(inner_main, shared->program.stack_top, kFlags, shared, &shared->inner) < 0) {
     shared->program.stage = Stage::Clone;
     shared->program.error = EAGAIN;
   }
@@ -197,18 +250,18 @@ Result<std::unique_ptr<Spawning>> Spawning::begin(Spawn spawn) {
   if (shared.child) shared.child->stack_top = shared.stacks + 3 * kStackBytes;
   // A handler of the caller's must not run in a child that shares its memory.
   BlockedSignals blocked;
-  shared.outer = clone(Shared::outer_main, shared.stacks + kStackBytes, CLONE_VM, &shared);
+  int outer_end = -1;
+  shared.outer = clone(Shared::outer_main, shared.stacks + kStackBytes, CLONE_VM | CLONE_PIDFD, &shared, &outer_end);
   if (shared.outer < 0) return Error::of_errno("clone", "starting the keeper");
+  shared.outer_end = UniqueFd(outer_end);
   return spawning;
 }
 
-Status Spawning::finish() {
-  if (shared_->outer > 0) {
-    // Its exit follows the program's execve (CLONE_VFORK). Without an exit signal it is waited for only by __WALL.
-    while (waitpid(shared_->outer, nullptr, __WALL) < 0 && errno == EINTR) {
-    }
-    shared_->outer = 0;
-    shared_->await_child();
+Status Spawning::finish(Deadline deadline) {
+  if (!shared_->await_all(deadline)) {
+    shared_->timed_out = true;
+    shared_->kill_all();
+    (void)shared_->await_all(Deadline::in(kEndTime));
   }
   return shared_->result();
 }
@@ -216,8 +269,9 @@ Status Spawning::finish() {
 pid_t Spawning::pid() const { return shared_->inner; }
 
 Spawning::~Spawning() {
-  (void)finish().ok();
-  if (shared_->stacks != nullptr) munmap(shared_->stacks, kStacksBytes);
+  (void)finish(Deadline::in(kEndTime)).ok();
+  // What cannot even be killed still has the memory in use.
+  if (!shared_->await_all(Deadline::in({}))) (void)shared_.release();
 }
 
 std::vector<char*> pointers_to(const std::vector<std::string>& words) {

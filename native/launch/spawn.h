@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/deadline.h"
 #include "base/result.h"
 
 namespace stasis::launch {
@@ -34,9 +35,9 @@ class Spawning {
   // The program gets a session of its own, an empty signal mask and default actions; so does its child.
   static Result<std::unique_ptr<Spawning>> begin(Spawn spawn);
 
-  // Waits until the program and its child are executing; what failed, if one is not. The descriptors may be closed
-  // after this.
-  Status finish();
+  // Waits until the program and its child are executing; what failed, if one is not. Timeout when the deadline passes,
+  // as a file system can let it: those that do not execute by then are killed. The descriptors may be closed after this.
+  Status finish(Deadline deadline);
 
   // Of the program, once finish() has returned success. Whoever inherits it reaps it.
   pid_t pid() const;
