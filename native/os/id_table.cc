@@ -39,15 +39,21 @@ Result<T> read_one(int file, std::uint64_t offset) {
   return STASIS_TRY(read_array<T>(file, offset, 1)).front();
 }
 
+bool is_zero(const wire::IdTableHeader& header) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(&header);
+  return std::all_of(bytes, bytes + sizeof header, [](std::uint8_t byte) { return byte == 0; });
+}
+
 Status check(const wire::IdTableHeader& header) {
-  if (header.version != wire::kIdTableVersion) {
+  if (header.magic == wire::kIdTableMagic && header.version != wire::kIdTableVersion) {
     return Error::plain(ErrorKind::Incompatible,
                         "the application's table of ids is of version " + std::to_string(header.version) +
                             ", and this is " + std::to_string(wire::kIdTableVersion),
                         "use the version of Stasis that started it");
   }
-  if (header.header_bytes != sizeof header || header.table_bytes != wire::kIdTableBytes ||
-      header.checksum != wire::id_header_checksum(header) || header.override_count > wire::kIdOverrides) {
+  if (header.magic != wire::kIdTableMagic || header.header_bytes != sizeof header ||
+      header.table_bytes != wire::kIdTableBytes || header.checksum != wire::id_header_checksum(header) ||
+      header.override_count > wire::kIdOverrides) {
     return Error::plain(ErrorKind::Damaged, "the header of the application's table of ids is damaged");
   }
   return {};
@@ -84,7 +90,7 @@ Result<std::optional<IdTable>> IdTable::open(pid_t pid) {
   if (!read.ok() && read.error().error == EIO) return std::optional<IdTable>();
   const wire::IdTableHeader header = STASIS_TRY(read);
   // Reserved address space without access reads as zeros through /proc.
-  if (header.magic != wire::kIdTableMagic) return std::optional<IdTable>();
+  if (is_zero(header)) return std::optional<IdTable>();
   if (Status checked = check(header); !checked.ok()) return std::move(checked).error().with_pid(pid);
   const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(header.parked_fd);
   UniqueFd file = STASIS_TRY(open_file_at(AT_FDCWD, path, O_RDONLY, 0, "opening the translation table"));
