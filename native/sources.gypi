@@ -168,6 +168,7 @@
       "native/runtime/proc_path.cc",
       "native/runtime/program_file.cc",
       "native/runtime/program_memory.cc",
+      "native/runtime/real_path.cc",
       "native/runtime/remap.cc",
       "native/runtime/report.cc",
       "native/runtime/reservation.cc",

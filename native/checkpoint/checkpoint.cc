@@ -97,8 +97,7 @@ Status Checkpoint::look_once(bool& passing) {
   status_ = STASIS_TRY(procfs::read_status(subject_.pid));
   STASIS_TRY(check_identity(subject_, *status_));
   STASIS_TRY(read_runtime(*memory_, subject_));
-  passing = std::all_of(std::begin(subject_.runtime.build_id), std::end(subject_.runtime.build_id),
-                        [](u8 byte) { return byte == 0; });
+  passing = subject_.runtime_build_id.empty();
   STASIS_TRY(check_runtime_file());
   Findings findings;
   image::Image scratch;
@@ -116,16 +115,10 @@ Status Checkpoint::look_once(bool& passing) {
 
 Status Checkpoint::check_runtime_file() {
   auto file = STASIS_TRY(open_file_at(AT_FDCWD, subject_.options.runtime_path, O_RDONLY, 0, "opening the runtime"));
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string wanted;
-  for (const u8 byte : subject_.runtime.build_id) {
-    wanted += kDigits[byte >> 4];
-    wanted += kDigits[byte & 15];
-  }
   const std::string found = build_id_of(file.get());
-  if (found == wanted) return {};
-  return Error::plain(ErrorKind::Failed, "the application runs under the runtime " + wanted + ", and this file is " +
-                                             (found.empty() ? "none" : found))
+  if (found == subject_.runtime_build_id) return {};
+  return Error::plain(ErrorKind::Failed, "the application runs under the runtime " + subject_.runtime_build_id +
+                                             ", and this file is " + (found.empty() ? "none" : found))
       .with_pid(subject_.pid)
       .with_path(subject_.options.runtime_path);
 }

@@ -45,16 +45,6 @@ std::vector<std::string> split_at_zeros(const std::string& text) {
   return parts;
 }
 
-std::string hex(const std::uint8_t* bytes, std::size_t count) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (std::size_t i = 0; i < count; ++i) {
-    text += kDigits[bytes[i] >> 4];
-    text += kDigits[bytes[i] & 15];
-  }
-  return text;
-}
-
 }  // namespace
 
 Status record_process(const Subject& subject, const tracer::ProcessState& state, const procfs::Fields& status,
@@ -89,7 +79,7 @@ Status record_process(const Subject& subject, const tracer::ProcessState& state,
   image.clock.boottime_ns = state.boottime_ns;
   image.clock.realtime_ns = realtime_ns();
 
-  image.runtime.build_id = hex(subject.runtime.build_id, sizeof subject.runtime.build_id);
+  image.runtime.build_id = subject.runtime_build_id;
   image.runtime.descriptor_version = subject.runtime.version;
   image.runtime.vdso_address = wire::kOwnVdsoAddress;
   image.header.runtime_build_id = image.runtime.build_id;

@@ -1,5 +1,6 @@
 #include "checkpoint/refuse.h"
 
+#include <elf.h>
 #include <linux/kcmp.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -9,7 +10,9 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <span>
 
+#include "image/present.h"
 #include "wire/layout.h"
 #include "wire/plan.h"
 
@@ -143,22 +146,33 @@ Status read_backed_ranges(const ProcessMemory& memory, const wire::RuntimeState&
   return {};
 }
 
+// Empty if there is none: runtimes write it themselves at their start where the note does not stand behind the descriptor.
+std::string build_id_in(const wire::DescriptorPage& page) {
+  const bool noted = page.note.type == NT_GNU_BUILD_ID && std::memcmp(page.note.name, "GNU", 4) == 0 &&
+                     page.note.id_bytes == sizeof page.note.build_id;
+  const std::span<const u8> id = noted ? page.note.build_id : page.descriptor.no_build_id;
+  if (std::all_of(id.begin(), id.end(), [](u8 byte) { return byte == 0; })) return {};
+  return image::hex_bytes(id);
+}
+
 }  // namespace
 
 Status read_runtime(const ProcessMemory& memory, Subject& subject) {
-  const auto descriptor = memory.read_value<wire::Descriptor>(wire::kDescriptorAddress);
-  if (!descriptor.ok() || descriptor.value().magic != wire::kDescriptorMagic) {
+  const auto page = memory.read_value<wire::DescriptorPage>(wire::kDescriptorAddress);
+  if (!page.ok() || page.value().descriptor.magic != wire::kDescriptorMagic) {
     return Error::plain(ErrorKind::Unsupported, "the process does not run under Stasis", "start it with `stasis run`")
         .with_pid(subject.pid);
   }
-  if (descriptor.value().version != wire::kDescriptorVersion || descriptor.value().bytes != sizeof(wire::Descriptor)) {
+  const wire::Descriptor& descriptor = page.value().descriptor;
+  if (descriptor.version != wire::kDescriptorVersion || descriptor.bytes != sizeof(wire::Descriptor)) {
     return Error::plain(ErrorKind::Unsupported,
-                        "the process runs under a runtime of version " + std::to_string(descriptor.value().version) +
+                        "the process runs under a runtime of version " + std::to_string(descriptor.version) +
                             ", and this is " + std::to_string(wire::kDescriptorVersion),
                         "use the version of Stasis that started it")
         .with_pid(subject.pid);
   }
-  subject.runtime = descriptor.value();
+  subject.runtime = descriptor;
+  subject.runtime_build_id = build_id_in(page.value());
   const auto state = STASIS_TRY(memory.read_value<wire::RuntimeState>(subject.runtime.state));
   const std::uint32_t count = std::min(state.page_file_count, wire::kMaxPageFiles);
   subject.page_files.assign(state.page_files, state.page_files + count);

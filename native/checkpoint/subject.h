@@ -66,6 +66,7 @@ struct Subject {
   UniqueFd process;  // pidfd
   Phase phase = Phase::Before;
   wire::Descriptor runtime{};
+  std::string runtime_build_id;                    // hex; empty while the process is on its way into the runtime
   std::vector<wire::PageFileIdentity> page_files;  // files whose private mappings stand for anonymous memory ...
   std::vector<BackedRange> backed_ranges;          // ... except here; ascending
   std::optional<IdTable> ids;                      // nothing: its ids are the system's

@@ -23,6 +23,7 @@
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 #include "runtime/trap.h"
+#include "runtime/vdso.h"
 
 namespace stasis::runtime {
 
@@ -39,10 +40,22 @@ struct Vector {
   u64 first, last;
 };
 
+char* free_room(const ExecRequest& request) { return reinterpret_cast<char*>(request.scratch->room) + request.used; }
+
+// The text at the beginning of the free room is to stay.
+char* keep_text(ExecRequest* request) {
+  char* text = free_room(*request);
+  request->used += string_length(text) + 1;
+  return text;
+}
+
 // Copies the program's vector behind the front room. The strings stay where they are.
-i64 copy_vector(Scratch* scratch, u64 address, Vector* vector) {
-  u64 capacity = kScratchPointers;
-  *vector = {scratch->pointers, kFrontPointers, kFrontPointers};
+i64 copy_vector(ExecRequest* request, Vector* vector) {
+  Scratch* scratch = request->scratch;
+  u64 address = request->arguments;
+  request->used = (request->used + 7) & ~7UL;
+  u64 capacity = (sizeof scratch->room - wire::kMaxExePath - request->used) / 8;  // the end is examine()'s
+  *vector = {reinterpret_cast<u64*>(free_room(*request)), kFrontPointers, kFrontPointers};
   while (address != 0) {
     u64 chunk[32];
     u64 space = wire::kPageBytes - (address & (wire::kPageBytes - 1));
@@ -71,8 +84,8 @@ i64 copy_vector(Scratch* scratch, u64 address, Vector* vector) {
 
 void push_front(Vector* vector, const char* text) { vector->entries[--vector->first] = reinterpret_cast<u64>(text); }
 
-// Turns a program named by fd into scratch->path as the kernel names it (/dev/fd/N or /dev/fd/N/PATH), with an fd of
-// ours to load from that stays open over the exec.
+// Gives a program named by fd the name that the kernel gives it (/dev/fd/N or /dev/fd/N/PATH), with an fd of ours to load
+// from that stays open over the exec.
 i64 name_by_fd(ExecRequest* request, const FileName& name) {
   Scratch* scratch = request->scratch;
   i64 fd;
@@ -88,57 +101,50 @@ i64 name_by_fd(ExecRequest* request, const FileName& name) {
   }
   if (fd < 0) return fd;
   scratch->program_fd = static_cast<i32>(fd);
-  char* path = scratch->program;  // not in use yet
-  copy_string(path, sizeof scratch->program, scratch->path);
-  char* end = write_decimal(write_text(scratch->path, "/dev/fd/"), static_cast<u64>(name.directory));
-  if (path[0] == 0) return 0;
-  *end++ = '/';
-  copy_string(end, static_cast<u64>(scratch->path + sizeof scratch->path - end), path);
+  char* end = write_decimal(write_text(free_room(*request), "/dev/fd/"), static_cast<u64>(name.directory));
+  if (name.path[0] != 0) copy_string(write_text(end, "/"), wire::kMaxExePath, name.path);
+  request->name = keep_text(request);
+  request->program = request->name;
   return 0;
 }
 
-// The path with system pids where it leads through /proc, or the file behind another process' exe link; scratch memory
-// that is not in use yet. Null for a process that the application does not know.
-const char* translated_path(i32 directory, Scratch* scratch) {
-  const bool absolute = scratch->path[0] == '/';
-  const ProcPosition from = absolute ? ProcPosition{ProcPlace::Mount, 0, 0} : position_of(directory);
+// The path with system pids where it leads through /proc, or the file behind another process' exe link; in the free room.
+// `path` itself if there is nothing to translate, null for a process that the application does not know.
+const char* translated_path(const ExecRequest& request, const char* path) {
+  const ProcPosition from = path[0] == '/' ? ProcPosition{ProcPlace::Mount, 0, 0} : position_of(request.directory);
+  char* translated = free_room(request);
   ProcWalk walk;
-  const i64 result = walk_virtual(scratch->path, from, scratch->interpreter, sizeof scratch->interpreter, &walk);
+  const i64 result = walk_virtual(path, from, translated, wire::kMaxExePath, &walk);
   if (result == -ENOENT) return nullptr;
-  if (result == 0 && walk.at.place == ProcPlace::ExeLink && read_exe_path(walk.at.process, scratch->interpreter))
-    return scratch->interpreter;
-  return result == 0 && walk.changed ? scratch->interpreter : scratch->path;
+  if (result == 0 && walk.at.place == ProcPlace::ExeLink && read_exe_path(walk.at.process, translated))
+    return translated;
+  return result == 0 && walk.changed ? translated : path;
 }
 
-// Finds the file: scratch->path is what the program is called, scratch->program the path to load, scratch->program_fd
+// Finds the file: request->name is what the program is called, request->program the path to load, scratch->program_fd
 // the file if it has to be loaded from an fd.
 i64 resolve_path(ExecRequest* request) {
-  Scratch* scratch = request->scratch;
-  i64 length = read_program_string(scratch->path, request->path, sizeof scratch->path);
+  char* path = free_room(*request);
+  i64 length = read_program_string(path, request->path, wire::kMaxExePath);
   if (length < 0) return length;
   if (length == 0 && (request->flags & AT_EMPTY_PATH) == 0) return -ENOENT;
   if ((request->flags & ~static_cast<u64>(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return -EINVAL;
-  if (length > 0 && is_own_exe_link(scratch->path)) {
-    copy_string(scratch->program, sizeof scratch->program, g_state.exe_path);
-    return check_permission({AT_FDCWD, scratch->program, 0});
+  request->name = keep_text(request);
+  request->program = path;
+  if (length > 0 && is_own_exe_link(path)) {
+    request->program = g_state.exe_path;
+    return check_permission({AT_FDCWD, request->program, 0});
   }
-  const char* file = scratch->path;
-  if (length > 0 && ids_on()) file = translated_path(request->directory, scratch);
-  if (file == nullptr) return -ENOENT;
-  FileName name{request->directory, file, request->flags};
+  if (length > 0 && ids_on()) request->program = translated_path(*request, path);
+  if (request->program == nullptr) return -ENOENT;
+  if (request->program == free_room(*request)) keep_text(request);
+  FileName name{request->directory, request->program, request->flags};
   if (length > 0) name.flags &= ~static_cast<u64>(AT_EMPTY_PATH);
   if (length == 0 && request->directory == AT_FDCWD) return -EACCES;  // the working directory itself
   i64 result = check_permission(name);
   if (result < 0) return result;
-  bool by_fd = request->directory != AT_FDCWD && file[0] != '/';
-  if (!by_fd) {
-    copy_string(scratch->program, sizeof scratch->program, file);
-    return 0;
-  }
-  result = name_by_fd(request, name);
-  if (result < 0) return result;
-  copy_string(scratch->program, sizeof scratch->program, scratch->path);
-  return 0;
+  const bool by_fd = request->directory != AT_FDCWD && request->program[0] != '/';
+  return by_fd ? name_by_fd(request, name) : 0;
 }
 
 // True if the file that a script's interpreter would open by /dev/fd/N is closed by the exec.
@@ -148,55 +154,62 @@ bool closes_on_exec(const ExecRequest& request) {
   return flags >= 0 && (flags & FD_CLOEXEC) != 0;
 }
 
-i64 open_program(const Scratch* scratch) {
-  if (scratch->program_fd >= 0) return scratch->program_fd;
-  return raw_syscall(__NR_openat, AT_FDCWD, scratch->program, O_RDONLY | O_CLOEXEC, 0);
+i64 read_program_head(const ExecRequest& request, FileHead* head) {
+  const i64 own = request.scratch->program_fd;
+  const i64 fd = own >= 0 ? own : raw_syscall(__NR_openat, AT_FDCWD, request.program, O_RDONLY | O_CLOEXEC, 0);
+  return fd < 0 ? fd : read_head(static_cast<i32>(fd), head);
 }
 
-void close_program(const Scratch* scratch, i64 fd) {
-  if (fd != scratch->program_fd) raw_syscall(__NR_close, fd);
+void close_program(const Scratch& scratch, const FileHead& head) {
+  if (head.fd != scratch.program_fd) raw_syscall(__NR_close, head.fd);
+}
+
+// A keeper that runs inside an application (`stasis run` typed there) executes a runtime with a marker of its own. That
+// cannot be loaded as a program, since the window is taken, and need not be.
+bool starts_runtime(const ExecRequest& request, const FileHead& head, const Vector& vector) {
+  char start[16] = {};
+  return request.scratch->program_fd < 0 && is_runtime(head) &&
+         read_program(start, vector.entries[vector.first], wire::kMarkerPrefixBytes) == 0 && is_marker(start);
+}
+
+// The script's interpreter and its argument in front of the vector, whose first entry gives way to the script's name.
+i64 follow_script(ExecRequest* request, u32 level, char* text, Vector* vector) {
+  Scratch* scratch = request->scratch;
+  ScriptLine line;
+  i64 result = parse_script(text, &line);
+  if (result < 0) return result;
+  if (level == 0 && closes_on_exec(*request)) return -ENOENT;
+  const char* script = level == 0 ? request->name : reinterpret_cast<const char*>(vector->entries[vector->first]);
+  vector->first++;
+  push_front(vector, script);
+  if (line.argument != nullptr) push_front(vector, line.argument);
+  push_front(vector, line.interpreter);
+  request->program = line.interpreter;
+  if (scratch->program_fd >= 0) raw_syscall(__NR_close, scratch->program_fd);
+  scratch->program_fd = -1;
+  if (request->program[0] == 0) return -EACCES;  // to open_exec() the empty name is the working directory
+  result = check_permission({AT_FDCWD, request->program, 0});
+  return result < 0 ? result : 1;
 }
 
 // One file of the chain: an ELF program ends it (0), a script puts its interpreter in front (1), anything else is an
 // error.
 i64 examine(ExecRequest* request, u32 level, Vector* vector) {
   Scratch* scratch = request->scratch;
-  i64 fd = open_program(scratch);
-  if (fd < 0) return fd;
-  char* head = scratch->heads[level];
-  memset(head, 0, kScriptHeadBytes);
-  i64 bytes = raw_syscall(__NR_pread64, fd, head, kScriptHeadBytes, 0);
-  if (bytes < 0 || head[0] != '#' || head[1] != '!') {
-    i64 result = bytes < 0 ? bytes : check_elf(static_cast<i32>(fd), scratch->interpreter);
-    close_program(scratch, fd);
-    return result;
-  }
-  close_program(scratch, fd);
-  ScriptLine line;
-  i64 result = parse_script(head, &line);
+  FileHead head;
+  i64 result = read_program_head(*request, &head);
   if (result < 0) return result;
-  if (level == 0 && closes_on_exec(*request)) return -ENOENT;
-  // The first entry gives way to [interpreter, argument, script].
-  const char* script = level == 0 ? scratch->path : reinterpret_cast<const char*>(vector->entries[vector->first]);
-  vector->first++;
-  push_front(vector, script);
-  if (line.argument != nullptr) push_front(vector, line.argument);
-  push_front(vector, line.interpreter);
-  copy_string(scratch->program, sizeof scratch->program, line.interpreter);
-  if (scratch->program_fd >= 0) raw_syscall(__NR_close, scratch->program_fd);
-  scratch->program_fd = -1;
-  if (scratch->program[0] == 0) return -EACCES;  // to open_exec() the empty name is the working directory
-  result = check_permission({AT_FDCWD, scratch->program, 0});
-  return result < 0 ? result : 1;
-}
-
-// A keeper that runs inside an application (`stasis run` typed there) executes a runtime with a marker of its own. That
-// cannot be loaded as a program, since the window is taken, and need not be.
-bool starts_runtime(const Scratch& scratch, const Vector& vector) {
-  char start[16] = {};
-  if (scratch.program_fd >= 0 || read_program(start, vector.entries[vector.first], wire::kMarkerPrefixBytes) < 0)
-    return false;
-  return is_marker(start) && is_runtime(scratch.program);
+  if (head.filled >= 2 && head.bytes[0] == '#' && head.bytes[1] == '!') {
+    close_program(*scratch, head);
+    char* text = scratch->heads[level];
+    if (head.filled < kScriptHeadBytes) memset(text, 0, kScriptHeadBytes);
+    memcpy(text, head.bytes, head.filled < kScriptHeadBytes ? head.filled : kScriptHeadBytes);
+    return follow_script(request, level, text, vector);
+  }
+  result = check_elf(head, reinterpret_cast<char*>(scratch->room + sizeof scratch->room - wire::kMaxExePath));
+  request->starts_runtime = result == 0 && starts_runtime(*request, head, *vector);
+  close_program(*scratch, head);
+  return result;
 }
 
 }  // namespace
@@ -205,22 +218,23 @@ i64 prepare_exec(ExecRequest* request) {
   Scratch* scratch = request->scratch;
   i64 result = resolve_path(request);
   if (result < 0) return result;
+  char* marker_text = free_room(*request);
+  request->used += wire::kMarkerFieldsBytes + string_length(request->marker.runtime_path) + 1;
   Vector vector;
-  result = copy_vector(scratch, request->arguments, &vector);
+  result = copy_vector(request, &vector);
   if (result < 0) return result;
   if (vector.first == vector.last)
     vector.entries[vector.last++] = reinterpret_cast<u64>("");  // as the kernel since 5.18
   u64 before = vector.first;
-  for (u32 level = 0;; level++) {
-    if (level > kMaxLevels) return -ELOOP;
-    result = examine(request, level, &vector);
-    if (result < 0) return result;
-    if (result == 0) break;
+  u32 level = 0;
+  while ((result = examine(request, level, &vector)) > 0) {
+    if (++level > kMaxLevels) return -ELOOP;
   }
-  if (starts_runtime(*scratch, vector)) {
+  if (result < 0) return result;
+  if (request->starts_runtime) {
     vector.entries[vector.last] = 0;
     request->vector = reinterpret_cast<u64>(vector.entries + vector.first);
-    request->file = scratch->program;
+    request->file = request->program;
     withhold_ids();
     return 0;
   }
@@ -228,12 +242,11 @@ i64 prepare_exec(ExecRequest* request) {
   if (result < 0) return result;
   Marker marker = request->marker;
   // The script's own name was pushed first and lies just before the arguments that followed argv[0].
-  marker.name_index =
-      before == vector.first && scratch->heads[0][0] != '#' ? 0 : static_cast<u32>(before - vector.first + 1);
+  marker.name_index = level == 0 ? 0 : static_cast<u32>(before - vector.first + 1);
   marker.program_fd = scratch->program_fd;
-  format_marker(marker, scratch->marker);
-  push_front(&vector, scratch->program);
-  push_front(&vector, scratch->marker);
+  format_marker(marker, marker_text);
+  push_front(&vector, request->program);
+  push_front(&vector, marker_text);
   vector.entries[vector.last] = 0;
   request->vector = reinterpret_cast<u64>(vector.entries + vector.first);
   request->file = request->marker.runtime_path;
@@ -256,6 +269,7 @@ Marker marker_for_descendant() {
   marker.restored_filter = (g_private.parts & kPartRestored) != 0;
   marker.parts = g_private.parts & ~(kPartBase | kPartRestored);
   marker.ids_fd = parked_fd();
+  marker.vdso = g_vdso_layout;
   marker.monotonic_offset_ns = g_state.monotonic_offset_ns;
   marker.boottime_offset_ns = g_state.boottime_offset_ns;
   return marker;

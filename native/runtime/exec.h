@@ -15,8 +15,13 @@ struct ExecRequest {
   u64 flags;        // of execveat
   Marker marker;    // to be told to the next runtime; program_fd and name_index are filled in
   Scratch* scratch;
-  u64 vector;        // result: the vector to execute with
-  const char* file;  // result: the file to execute: the runtime's, or the program itself if that is a runtime
+  // Prepared, in the scratch's room up to `used` and elsewhere:
+  u64 used;
+  char* name;           // what the program is called
+  const char* program;  // the file to load
+  bool starts_runtime;  // it is a runtime, executed as such
+  u64 vector;           // result: the vector to execute with
+  const char* file;     // result: the file to execute: the runtime's, or the program itself if that is a runtime
 };
 
 // Resolves path and `#!` lines, checks permission and format, builds the vector. Runs on the scratch stack. 0 or why

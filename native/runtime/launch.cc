@@ -14,6 +14,7 @@
 #include "runtime/ids.h"
 #include "runtime/loader.h"
 #include "runtime/program_file.h"
+#include "runtime/real_path.h"
 #include "runtime/report.h"
 #include "runtime/start.h"
 #include "runtime/state.h"
@@ -65,43 +66,49 @@ struct Program {
   LoadedFile interpreter;
   bool has_interpreter;
   u64 randomness;
+  u64 vdso_end;  // of where the kernel had put the vdso; 0: not known
 };
 
-// /proc/self/exe of the program: the kernel's name of the open file.
-void record_exe_path(i32 fd) {
-  char link[40];
-  write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(fd));
-  i64 length = raw_syscall(__NR_readlinkat, AT_FDCWD, link, g_state.exe_path, sizeof g_state.exe_path - 1);
-  if (length > 0) g_state.exe_path[length] = 0;
-}
-
-void load_interpreter(const char* path, LoadedFile* loaded) {
+void load_interpreter(const char* path, u64 below, LoadedFile* loaded) {
   i64 fd = raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) report_fail(Step::OpenInterpreter, fd, 0, 0, path);
-  i64 result = load_file(static_cast<i32>(fd), 0, loaded);
+  FileHead head;
+  i64 result = read_head(static_cast<i32>(fd), &head);
+  if (result == 0) result = check_elf_header(head);
+  if (result == 0) result = load_file(head, {.at = 0, .below = below}, loaded);
   if (result < 0) report_fail(Step::LoadInterpreter, result, 0, 0, path);
   raw_syscall(__NR_close, fd);
 }
 
+i64 load_with_interpreter(const FileHead& head, Program* program) {
+  static char buffer[wire::kMaxExePath];
+  const u64 hint = kProgramBase + ((program->randomness & 0xfffffff) << 12);  // 28 bits, as vm.mmap_rnd_bits
+  const char* interpreter = nullptr;
+  i64 result = check_elf_header(head);
+  if (result == 0) result = load_file(head, {.at = hint, .below = 0}, &program->file);
+  if (result == 0) result = find_interpreter(head, buffer, &interpreter);
+  if (result < 0) return result;
+  program->has_interpreter = interpreter != nullptr;
+  // The kernel would have begun with the loader where it has begun with the vdso here, which has been moved away.
+  if (program->has_interpreter) load_interpreter(interpreter, program->vdso_end, &program->interpreter);
+  return 0;
+}
+
 void load_program(const char* path, const Marker& marker, Program* program) {
-  i64 fd =
-      marker.program_fd >= 0 ? marker.program_fd : raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+  i64 fd = marker.program_fd;
+  if (fd >= 0) {
+    copy_string(g_state.exe_path, sizeof g_state.exe_path, path);
+    read_real_path(static_cast<i32>(fd), g_state.exe_path);
+  } else {
+    fd = open_by_real_path(path, g_state.exe_path);
+  }
   if (fd < 0) report_fail(Step::OpenProgram, fd, 0, 0, path);
-  copy_string(g_state.exe_path, sizeof g_state.exe_path, path);
-  record_exe_path(static_cast<i32>(fd));
   program->randomness = address_randomness();
-  u64 hint = kProgramBase + ((program->randomness & 0xfffffff) << 12);  // 28 bits, as vm.mmap_rnd_bits
-  i64 result = load_file(static_cast<i32>(fd), hint, &program->file);
-  if (result < 0) report_fail(Step::LoadProgram, result, 0, 0, path);
-  Elf64_Ehdr header;
-  char* interpreter = acquire_scratch()->interpreter;
-  result = read_elf_header(static_cast<i32>(fd), &header);
-  if (result == 0) result = read_interpreter(static_cast<i32>(fd), header, interpreter, wire::kMaxExePath);
+  FileHead head;
+  i64 result = read_head(static_cast<i32>(fd), &head);
+  if (result == 0) result = load_with_interpreter(head, program);
   if (result < 0) report_fail(Step::LoadProgram, result, 0, 0, path);
   raw_syscall(__NR_close, fd);
-  program->has_interpreter = interpreter[0] != 0;
-  if (program->has_interpreter) load_interpreter(interpreter, &program->interpreter);
-  release_scratch_of_thread();
 }
 
 // The stack's mapping ends behind the name the kernel executed, the last string on it (fs/exec.c).
@@ -180,8 +187,10 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
   const char* path = initial.arguments[1];
   i64 result = install_handler();
   if (result < 0) report_fail(Step::InstallHandler, result, 0, 0, nullptr);
-  move_host_vdso(auxiliary_value(stack, AT_SYSINFO_EHDR));  // if it cannot be moved it is used in place, or not at all
+  const u64 vdso = auxiliary_value(stack, AT_SYSINFO_EHDR);
+  result = move_host_vdso(vdso, marker.vdso);  // if it cannot be moved it is used in place, or not at all
   Program program{};
+  if (result == 0 && g_vdso_layout.count != 0) program.vdso_end = vdso + g_vdso_layout.vdso_bytes();
   load_program(path, marker, &program);
   const auto* executed_name = reinterpret_cast<const char*>(auxiliary_value(stack, AT_EXECFN));
   if (program.file.executable_stack) make_stack_executable(stack, executed_name);

@@ -1,5 +1,8 @@
-// Mapping an ELF file (see loader.h). One reservation covers the whole file, segments are mapped over it, holes are
-// given back.
+// Mapping an ELF file (see loader.h).
+//
+// At an address that is known beforehand the segments are mapped one by one, each only where nothing is yet: a mapping
+// beside others costs half of what one over another does. Where the kernel is to choose, or if that place is taken, one
+// reservation covers the whole file, segments are mapped over it, and holes are given back.
 #include "runtime/loader.h"
 
 #include <linux/mman.h>
@@ -45,28 +48,24 @@ i64 measure(void* context, const Elf64_Phdr& segment) {
   return 0;
 }
 
-i64 reserve_at(u64 address, u64 bytes) {
-  i64 result =
-      raw_syscall(__NR_mmap, address, bytes, PROT_NONE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0), -1, 0);
-  // Before 4.17 the flag is a hint only.
-  if (!is_error(result) && address != 0 && static_cast<u64>(result) != address) {
-    raw_syscall(__NR_munmap, result, bytes);
-    return -EEXIST;
-  }
-  return result;
+i64 map_exactly(u64 address, u64 bytes, u32 protection, u32 flags, i32 fd, u64 offset) {
+  const i64 result = raw_syscall(__NR_mmap, address, bytes, protection, flags, fd, offset);
+  if (is_error(result) || static_cast<u64>(result) == address) return is_error(result) ? result : 0;
+  // Before 4.17 MAP_FIXED_NOREPLACE is a hint only.
+  raw_syscall(__NR_munmap, result, bytes);
+  return -EEXIST;
 }
 
-// Address space for the whole file; returns where its lowest page goes.
-i64 reserve(const Elf64_Ehdr& header, const Extent& extent, u64 hint) {
-  u64 bytes = extent.high - extent.low;
-  if (header.e_type == ET_EXEC) return reserve_at(extent.low, bytes);
-  if (hint != 0) {
-    i64 result = reserve_at(hint & ~(extent.alignment - 1), bytes);
-    if (!is_error(result)) return result;
+constexpr u32 kReservation = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+// Address space for the whole file; gives where its lowest page goes.
+i64 reserve(const Elf64_Ehdr& header, const Extent& extent) {
+  const u64 bytes = extent.high - extent.low, slack = extent.alignment - wire::kPageBytes;
+  if (header.e_type == ET_EXEC) {
+    const i64 result = map_exactly(extent.low, bytes, PROT_NONE, kReservation | MAP_FIXED_NOREPLACE, -1, 0);
+    return is_error(result) ? result : static_cast<i64>(extent.low);
   }
-  u64 slack = extent.alignment - wire::kPageBytes;
-  i64 result = reserve_at(0, bytes + slack);
+  const i64 result = raw_syscall(__NR_mmap, 0, bytes + slack, PROT_NONE, kReservation, -1, 0);
   if (is_error(result) || slack == 0) return result;
   u64 start = static_cast<u64>(result), aligned = (start + extent.alignment - 1) & ~(extent.alignment - 1);
   if (aligned > start) raw_syscall(__NR_munmap, start, aligned - start);
@@ -76,9 +75,9 @@ i64 reserve(const Elf64_Ehdr& header, const Extent& extent, u64 hint) {
 }
 
 struct Loading {
-  i32 fd;
-  u64 header_offset;
-  u64 mapped_end;  // end of the last segment mapped
+  const FileHead& head;
+  u32 placing;         // MAP_FIXED over a reservation, MAP_FIXED_NOREPLACE without one
+  u64 mapped_end = 0;  // end of the last segment mapped
   LoadedFile* loaded;
 };
 
@@ -93,15 +92,15 @@ void note_extent(LoadedFile* loaded, const Elf64_Phdr& segment, u64 start) {
 }
 
 // The part of a segment that is not in the file: zeros to the end of the file's last page, then anonymous pages.
-i64 map_zeros(const Elf64_Phdr& segment, u64 start, u64 file_pages_end) {
+i64 map_zeros(const Loading& loading, const Elf64_Phdr& segment, u64 start, u64 file_pages_end) {
   u32 protection = protection_of(segment);
   u64 file_end = start + segment.p_filesz, end = page_ceiling(start + segment.p_memsz);
   if (segment.p_memsz > segment.p_filesz && file_end < file_pages_end && (protection & PROT_WRITE) != 0) {
     memset(reinterpret_cast<void*>(file_end), 0, file_pages_end - file_end);
   }
   if (end <= file_pages_end) return 0;
-  return raw_syscall(__NR_mmap, file_pages_end, end - file_pages_end, protection,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  return map_exactly(file_pages_end, end - file_pages_end, protection, MAP_PRIVATE | MAP_ANONYMOUS | loading.placing,
+                     -1, 0);
 }
 
 i64 map_segment(void* context, const Elf64_Phdr& segment) {
@@ -111,19 +110,20 @@ i64 map_segment(void* context, const Elf64_Phdr& segment) {
   if (segment.p_type == PT_PHDR) loaded->headers = start;
   if (segment.p_type != PT_LOAD || segment.p_memsz == 0) return 0;
   u64 page = page_floor(start), file_pages_end = page;
-  if (page > loading->mapped_end && loading->mapped_end != 0) {
+  if (page > loading->mapped_end && loading->mapped_end != 0 && loading->placing == MAP_FIXED) {
     raw_syscall(__NR_munmap, loading->mapped_end, page - loading->mapped_end);
   }
   if (segment.p_filesz > 0) {
     file_pages_end = page_ceiling(start + segment.p_filesz);
-    i64 result = raw_syscall(__NR_mmap, page, start + segment.p_filesz - page, protection_of(segment),
-                             MAP_PRIVATE | MAP_FIXED, loading->fd, page_floor(segment.p_offset));
-    if (is_error(result)) return result;
+    i64 result = map_exactly(page, start + segment.p_filesz - page, protection_of(segment),
+                             MAP_PRIVATE | loading->placing, loading->head.fd, page_floor(segment.p_offset));
+    if (result < 0) return result;
+    loading->mapped_end = file_pages_end;
   }
-  i64 result = map_zeros(segment, start, file_pages_end);
-  if (is_error(result)) return result;
+  i64 result = map_zeros(*loading, segment, start, file_pages_end);
+  if (result < 0) return result;
   loading->mapped_end = page_ceiling(start + segment.p_memsz);
-  u64 offset = loading->header_offset;
+  const u64 offset = loading->head.header().e_phoff;
   if (loaded->headers == 0 && segment.p_offset <= offset && offset < segment.p_offset + segment.p_filesz) {
     loaded->headers = start + (offset - segment.p_offset);
   }
@@ -131,27 +131,53 @@ i64 map_segment(void* context, const Elf64_Phdr& segment) {
   return 0;
 }
 
-}  // namespace
+// Takes back what map_segment() has mapped without a reservation.
+i64 unmap_segment(void* context, const Elf64_Phdr& segment) {
+  const auto* loading = static_cast<const Loading*>(context);
+  const u64 start = segment.p_vaddr + loading->loaded->bias, page = page_floor(start);
+  if (segment.p_type != PT_LOAD || page >= loading->mapped_end) return 0;
+  u64 end = page_ceiling(start + segment.p_memsz);
+  if (end > loading->mapped_end) end = loading->mapped_end;
+  raw_syscall(__NR_munmap, page, end - page);
+  return 0;
+}
 
-i64 load_file(i32 fd, u64 hint, LoadedFile* loaded) {
-  Elf64_Ehdr header;
-  i64 result = read_elf_header(fd, &header);
-  if (result < 0) return result;
-  Extent extent;
-  result = for_each_segment(fd, header, measure, &extent);
-  if (result < 0) return result;
-  if (extent.high == 0) return -ENOEXEC;
-  result = reserve(header, extent, hint);
-  if (is_error(result)) return result;
+i64 map_at(const FileHead& head, const Extent& extent, u64 base, u32 placing, LoadedFile* loaded) {
   *loaded = {};
-  loaded->bias = static_cast<u64>(result) - extent.low;
-  loaded->entry = header.e_entry + loaded->bias;
-  loaded->header_count = header.e_phnum;
+  loaded->bias = base - extent.low;
+  loaded->entry = head.header().e_entry + loaded->bias;
+  loaded->header_count = head.header().e_phnum;
   loaded->executable_stack = extent.executable_stack;
   loaded->start_code = ~0UL;
-  Loading loading{fd, header.e_phoff, 0, loaded};
-  result = for_each_segment(fd, header, map_segment, &loading);
-  return result < 0 ? result : 0;
+  Loading loading{.head = head, .placing = placing, .loaded = loaded};
+  const i64 result = for_each_segment(head, map_segment, &loading);
+  if (result < 0 && placing == MAP_FIXED_NOREPLACE) for_each_segment(head, unmap_segment, &loading);
+  return result;
+}
+
+// The base that is wished for the file; 0: none.
+u64 wished_base(const Elf64_Ehdr& header, const Extent& extent, const Place& place) {
+  const u64 bytes = extent.high - extent.low;
+  if (header.e_type == ET_EXEC) return extent.low;
+  if (place.at != 0) return place.at & ~(extent.alignment - 1);
+  return place.below > bytes ? (place.below - bytes) & ~(extent.alignment - 1) : 0;
+}
+
+}  // namespace
+
+i64 load_file(const FileHead& head, Place place, LoadedFile* loaded) {
+  Extent extent;
+  i64 result = for_each_segment(head, measure, &extent);
+  if (result < 0) return result;
+  if (extent.high == 0) return -ENOEXEC;
+  if (const u64 base = wished_base(head.header(), extent, place); base != 0) {
+    result = map_at(head, extent, base, MAP_FIXED_NOREPLACE, loaded);
+    // Taken by others, or the file's own segments share a page.
+    if (result != -EEXIST) return result;
+  }
+  result = reserve(head.header(), extent);
+  if (is_error(result)) return result;
+  return map_at(head, extent, static_cast<u64>(result), MAP_FIXED, loaded);
 }
 
 }  // namespace stasis::runtime

@@ -1,6 +1,7 @@
 // Mapping an ELF file as the kernel would (fs/binfmt_elf.c).
 #pragma once
 
+#include "runtime/program_file.h"
 #include "wire/types.h"
 
 namespace stasis::runtime {
@@ -15,8 +16,13 @@ struct LoadedFile {
   u64 start_code, end_code, start_data, end_data, break_start;
 };
 
-// Maps all segments of the file open at `fd`. An ET_DYN file goes to `hint` if it is given and free, else where the
+// Where an ET_DYN file is wished: beginning at `at`, or ending at or shortly before `below`; 0 for no wish.
+struct Place {
+  u64 at, below;
+};
+
+// Maps all segments of a file whose header is checked: an ET_DYN file at its place if that is free, else where the
 // kernel likes. 0 or -errno.
-i64 load_file(i32 fd, u64 hint, LoadedFile* loaded);
+i64 load_file(const FileHead& head, Place place, LoadedFile* loaded);
 
 }  // namespace stasis::runtime

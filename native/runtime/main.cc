@@ -43,7 +43,6 @@ extern "C" [[noreturn]] void stasis_main(u64* initial_stack) {
   }
   reserve_window();
   map_report(marker);
-  fill_descriptor();
   start_process();
   if (i64 result = map_ids(marker); result < 0) {
     report_fail(wire::Step::MapIds, result, static_cast<u64>(marker.ids_fd), 0, nullptr);

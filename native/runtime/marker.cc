@@ -16,6 +16,33 @@ bool take_key(const char*& text, const char* key) {
   return true;
 }
 
+// Numbers, each with a point behind it: how many mappings there are, the pages of each, where the functions begin.
+bool take_layout(const char*& text, VdsoLayout* layout) {
+  const auto next = [&text](u32* number) {
+    *number = static_cast<u32>(read_decimal(text));
+    return *text++ == '.';
+  };
+  VdsoLayout read{};
+  if (!next(&read.count) || read.count > VdsoLayout::kMostParts) return false;
+  for (u32 i = 0; i < read.count; i++) {
+    if (!next(&read.pages[i])) return false;
+  }
+  for (u32& entry : read.entries) {
+    if (!next(&entry)) return false;
+  }
+  *layout = read;
+  return true;
+}
+
+char* write_layout(char* to, const VdsoLayout& layout) {
+  const auto add = [&to](u64 number) { to = write_text(write_decimal(to, number), "."); };
+  to = write_text(to, "vdso=");
+  add(layout.count);
+  for (u32 i = 0; i < layout.count; i++) add(layout.pages[i]);
+  for (const u32 entry : layout.entries) add(entry);
+  return write_text(to, ";");
+}
+
 bool take_field(const char*& text, Marker* marker) {
   if (take_key(text, "filter=")) {
     marker->first_launch = read_decimal(text) != 0;
@@ -43,6 +70,8 @@ bool take_field(const char*& text, Marker* marker) {
     marker->monotonic_offset_ns = read_signed(text);
   } else if (take_key(text, "boot=")) {
     marker->boottime_offset_ns = read_signed(text);
+  } else if (take_key(text, "vdso=")) {
+    if (!take_layout(text, &marker->vdso)) return false;
   } else {
     return false;
   }
@@ -78,6 +107,7 @@ u64 format_marker(const Marker& marker, char* to) {
   if (marker.ids_fd >= 0) end = write_field(end, "ids=", marker.ids_fd);
   if (marker.parts != 0) end = write_field(end, "parts=", marker.parts);
   if (marker.name_index != 0) end = write_field(end, "name=", marker.name_index);
+  if (marker.vdso.count != 0) end = write_layout(end, marker.vdso);
   if (marker.restored_filter) {
     end = write_field(end, "mono=", marker.monotonic_offset_ns);
     end = write_field(end, "boot=", marker.boottime_offset_ns);

@@ -1,6 +1,7 @@
 // The marker: what the runtime is told through argv[0]. Its grammar is in wire/launch.h.
 #pragma once
 
+#include "runtime/vdso.h"
 #include "wire/launch.h"
 #include "wire/types.h"
 
@@ -20,6 +21,7 @@ struct Marker {
   u32 name_index = 0;  // name: index in the program's argv of the string for AT_EXECFN, plus 1; 0: the program's path
   i64 monotonic_offset_ns = 0;    // mono
   i64 boottime_offset_ns = 0;     // boot
+  VdsoLayout vdso{};              // vdso
   const char* runtime_path = "";  // rt; points into the text parsed
 };
 

@@ -4,12 +4,14 @@
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 #include "runtime/ids_kinds.h"
+#include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/vdso.h"
 
 namespace stasis::runtime {
 
-HostVdso g_host_vdso;
+STASIS_HOT HostVdso g_host_vdso;
+STASIS_HOT VdsoLayout g_vdso_layout;
 
 namespace {
 

@@ -75,39 +75,78 @@ i64 parse_script(char* head, ScriptLine* line) {
   return 0;
 }
 
-i64 read_elf_header(i32 fd, Elf64_Ehdr* header) {
-  i64 bytes = raw_syscall(__NR_pread64, fd, header, sizeof *header, 0);
+i64 read_head(i32 fd, FileHead* head) {
+  head->fd = fd;
+  const i64 bytes = raw_syscall(__NR_pread64, fd, head->bytes, sizeof head->bytes, 0);
   if (bytes < 0) return bytes;
-  if (bytes < static_cast<i64>(sizeof *header) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return -ENOEXEC;
-  bool fits = header->e_ident[EI_CLASS] == ELFCLASS64 && header->e_machine == EM_X86_64 &&
-              (header->e_type == ET_EXEC || header->e_type == ET_DYN) && header->e_phentsize == sizeof(Elf64_Phdr) &&
-              header->e_phnum > 0 && header->e_phnum <= kMaxSegments;
+  head->filled = static_cast<u32>(bytes);
+  return 0;
+}
+
+i64 check_elf_header(const FileHead& head) {
+  const Elf64_Ehdr& header = head.header();
+  if (head.filled < sizeof header || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return -ENOEXEC;
+  bool fits = header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_machine == EM_X86_64 &&
+              (header.e_type == ET_EXEC || header.e_type == ET_DYN) && header.e_phentsize == sizeof(Elf64_Phdr) &&
+              header.e_phnum > 0 && header.e_phnum <= kMaxSegments;
   return fits ? 0 : -ENOEXEC;
 }
 
-i64 for_each_segment(i32 fd, const Elf64_Ehdr& header, i64 (*visit)(void*, const Elf64_Phdr&), void* context) {
+namespace {
+
+bool lies_in(const FileHead& head, u64 bytes, u64 offset) {
+  return offset <= head.filled && bytes <= head.filled - offset;
+}
+
+// `bytes` of the file at `offset`. 0, -ENOEXEC if the file is shorter, or a read error.
+i64 read_at(const FileHead& head, void* to, u64 bytes, u64 offset) {
+  const i64 result = raw_syscall(__NR_pread64, head.fd, to, bytes, offset);
+  return result < 0 ? result : result == static_cast<i64>(bytes) ? 0 : -ENOEXEC;
+}
+
+}  // namespace
+
+namespace {
+
+using Visit = i64 (*)(void*, const Elf64_Phdr&);
+
+i64 visit_all(const Elf64_Phdr* segments, u32 count, Visit visit, void* context) {
+  for (u32 i = 0; i < count; i++) {
+    const i64 result = visit(context, segments[i]);
+    if (result != 0) return result;
+  }
+  return 0;
+}
+
+// A long table, or one that does not follow the header. Apart, for the sake of the callers' frames.
+__attribute__((noinline)) i64 visit_in_batches(const FileHead& head, Visit visit, void* context) {
+  const Elf64_Ehdr& header = head.header();
   Elf64_Phdr batch[kSegmentBatch];
   for (u32 done = 0; done < header.e_phnum;) {
     u32 count = header.e_phnum - done < kSegmentBatch ? header.e_phnum - done : kSegmentBatch;
-    i64 wanted = static_cast<i64>(count * sizeof(Elf64_Phdr));
-    i64 bytes = raw_syscall(__NR_pread64, fd, batch, wanted, header.e_phoff + done * sizeof(Elf64_Phdr));
-    if (bytes < 0) return bytes;
-    if (bytes != wanted) return -ENOEXEC;
-    for (u32 i = 0; i < count; i++) {
-      i64 result = visit(context, batch[i]);
-      if (result != 0) return result;
-    }
+    i64 result = read_at(head, batch, count * sizeof(Elf64_Phdr), header.e_phoff + done * sizeof(Elf64_Phdr));
+    if (result == 0) result = visit_all(batch, count, visit, context);
+    if (result != 0) return result;
     done += count;
   }
   return 0;
 }
 
+}  // namespace
+
+i64 for_each_segment(const FileHead& head, i64 (*visit)(void*, const Elf64_Phdr&), void* context) {
+  const Elf64_Ehdr& header = head.header();
+  const u64 bytes = header.e_phnum * sizeof(Elf64_Phdr);
+  if (!lies_in(head, bytes, header.e_phoff)) return visit_in_batches(head, visit, context);
+  return visit_all(reinterpret_cast<const Elf64_Phdr*>(head.bytes + header.e_phoff), header.e_phnum, visit, context);
+}
+
 namespace {
 
 struct InterpreterSearch {
-  i32 fd;
-  char* path;
-  u64 capacity;
+  const FileHead& head;
+  char* buffer;
+  const char* name;
 };
 
 constexpr i64 kFound = 1;
@@ -115,19 +154,24 @@ constexpr i64 kFound = 1;
 i64 visit_interpreter(void* context, const Elf64_Phdr& segment) {
   if (segment.p_type != PT_INTERP) return 0;
   auto* search = static_cast<InterpreterSearch*>(context);
-  if (segment.p_filesz < 2 || segment.p_filesz > search->capacity) return -ENOEXEC;
-  i64 bytes = raw_syscall(__NR_pread64, search->fd, search->path, segment.p_filesz, segment.p_offset);
-  if (bytes < 0) return bytes;
-  if (bytes != static_cast<i64>(segment.p_filesz) || search->path[segment.p_filesz - 1] != 0) return -ENOEXEC;
-  return kFound;
+  if (segment.p_filesz < 2 || segment.p_filesz > wire::kMaxExePath) return -ENOEXEC;
+  if (lies_in(search->head, segment.p_filesz, segment.p_offset)) {
+    search->name = reinterpret_cast<const char*>(search->head.bytes + segment.p_offset);
+  } else {
+    i64 result = read_at(search->head, search->buffer, segment.p_filesz, segment.p_offset);
+    if (result < 0) return result;
+    search->name = search->buffer;
+  }
+  return search->name[segment.p_filesz - 1] == 0 ? kFound : -ENOEXEC;
 }
 
 }  // namespace
 
-i64 read_interpreter(i32 fd, const Elf64_Ehdr& header, char* path, u64 capacity) {
-  path[0] = 0;
-  InterpreterSearch search{fd, path, capacity};
-  i64 result = for_each_segment(fd, header, visit_interpreter, &search);
+i64 find_interpreter(const FileHead& head, char* buffer, const char** name) {
+  InterpreterSearch search{head, buffer, nullptr};
+  i64 result = for_each_segment(head, visit_interpreter, &search);
+  // An empty name is no loader either.
+  *name = result == kFound && search.name[0] != 0 ? search.name : nullptr;
   return result < 0 ? result : 0;
 }
 
@@ -139,28 +183,24 @@ i64 visit_window(void*, const Elf64_Phdr& segment) {
 
 }  // namespace
 
-bool is_runtime(const char* path) {
-  i64 fd = raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return false;
-  Elf64_Ehdr header;
-  bool runtime = read_elf_header(static_cast<i32>(fd), &header) == 0 &&
-                 for_each_segment(static_cast<i32>(fd), header, visit_window, nullptr) == kFound;
-  raw_syscall(__NR_close, fd);
-  return runtime;
+bool is_runtime(const FileHead& head) {
+  return check_elf_header(head) == 0 && for_each_segment(head, visit_window, nullptr) == kFound;
 }
 
-i64 check_elf(i32 fd, char* interpreter) {
-  Elf64_Ehdr header;
-  i64 result = read_elf_header(fd, &header);
+i64 check_elf(const FileHead& head, char* buffer) {
+  i64 result = check_elf_header(head);
   if (result < 0) return result;
-  result = read_interpreter(fd, header, interpreter, wire::kMaxExePath);
-  if (result < 0 || interpreter[0] == 0) return result;
+  const char* interpreter;
+  result = find_interpreter(head, buffer, &interpreter);
+  if (result < 0 || interpreter == nullptr) return result;
   result = check_permission({AT_FDCWD, interpreter, 0});
   if (result < 0) return result;
-  i64 interpreter_fd = raw_syscall(__NR_openat, AT_FDCWD, interpreter, O_RDONLY | O_CLOEXEC, 0);
-  if (interpreter_fd < 0) return interpreter_fd;
-  result = read_elf_header(static_cast<i32>(interpreter_fd), &header);
-  raw_syscall(__NR_close, interpreter_fd);
+  i64 fd = raw_syscall(__NR_openat, AT_FDCWD, interpreter, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  FileHead interpreter_head;
+  result = read_head(static_cast<i32>(fd), &interpreter_head);
+  if (result == 0) result = check_elf_header(interpreter_head);
+  raw_syscall(__NR_close, fd);
   return result == -ENOEXEC ? -ELIBBAD : result;
 }
 

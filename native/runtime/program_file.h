@@ -9,6 +9,7 @@
 namespace stasis::runtime {
 
 inline constexpr u64 kScriptHeadBytes = 256;  // BINPRM_BUF_SIZE
+inline constexpr u64 kFileHeadBytes = 896;    // ELF header, 13 program headers, the name of a loader
 
 // A file named as the *at calls do.
 struct FileName {
@@ -28,20 +29,35 @@ struct ScriptLine {
 // Splits a `#!` line in place. `head` holds the first 256 bytes of the file, zero-filled. 0 or -ENOEXEC.
 i64 parse_script(char* head, ScriptLine* line);
 
-// Reads and checks an ELF header for this machine. 0, -ENOEXEC (also for 32-bit files), or a read error.
-i64 read_elf_header(i32 fd, Elf64_Ehdr* header);
+// The first bytes of an ELF file, in which its headers and its PT_INTERP usually lie: one read serves everything that is
+// asked of a program.
+struct FileHead {
+  i32 fd;
+  u32 filled;
+  alignas(8) u8 bytes[kFileHeadBytes];
 
-// Visits the program headers in order. `visit(context, header)` returns 0 to go on; anything else ends and is returned.
-i64 for_each_segment(i32 fd, const Elf64_Ehdr& header, i64 (*visit)(void*, const Elf64_Phdr&), void* context);
+  const Elf64_Ehdr& header() const { return *reinterpret_cast<const Elf64_Ehdr*>(bytes); }
+};
 
-// PT_INTERP into `path`, or an empty string. `capacity` is PATH_MAX. 0 or -ENOEXEC.
-i64 read_interpreter(i32 fd, const Elf64_Ehdr& header, char* path, u64 capacity);
+// Reads the head and leaves it unchecked: short for a short file. 0 or a read error.
+i64 read_head(i32 fd, FileHead* head);
 
-// True if the ELF file at `path` is a runtime: linked into the window.
-bool is_runtime(const char* path);
+// Checks the ELF header for this machine. 0 or -ENOEXEC (also for 32-bit files).
+i64 check_elf_header(const FileHead& head);
 
-// Everything that can be told of an ELF program before it replaces the caller, its PT_INTERP included; `interpreter` is
+// Visits the program headers of a checked file in order. `visit(context, header)` returns 0 to go on; anything else ends
+// and is returned.
+i64 for_each_segment(const FileHead& head, i64 (*visit)(void*, const Elf64_Phdr&), void* context);
+
+// The text of PT_INTERP in *name: null if there is none, and if it does not lie in the head it is read into `buffer` of
+// PATH_MAX bytes. 0, -ENOEXEC or a read error.
+i64 find_interpreter(const FileHead& head, char* buffer, const char** name);
+
+// True if the file is a runtime: linked into the window.
+bool is_runtime(const FileHead& head);
+
+// Everything that can be told of an ELF program before it replaces the caller, its PT_INTERP included; `buffer` is
 // scratch memory of PATH_MAX bytes. 0 or why exec would fail.
-i64 check_elf(i32 fd, char* interpreter);
+i64 check_elf(const FileHead& head, char* buffer);
 
 }  // namespace stasis::runtime

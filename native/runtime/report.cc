@@ -3,6 +3,7 @@
 
 #include <linux/mman.h>
 
+#include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 #include "wire/layout.h"
@@ -11,7 +12,7 @@ namespace stasis::runtime {
 
 namespace {
 
-wire::Report* g_report;
+STASIS_HOT wire::Report* g_report;
 
 constexpr i32 kFailureStatus = 126;
 

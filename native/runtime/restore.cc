@@ -40,7 +40,15 @@ using wire::Step;
 constexpr u64 kReportHome = wire::kParasiteArenaBase;
 
 alignas(64) u8 g_stack[32768];
-Marker g_marker;
+
+// Without an initial value (runtime.ld), which a Marker has.
+union MarkerRoom {
+  constexpr MarkerRoom() : none(0) {}
+  u8 none;
+  Marker marker;
+} g_marker_room;
+Marker& g_marker = g_marker_room.marker;
+
 u64 g_sysinfo_ehdr;
 
 struct PlanMessage {  // struct msghdr of recvmsg(2) and what it points to
@@ -98,7 +106,7 @@ void block_signals() {
 }
 
 void clear_memory() {
-  must(move_host_vdso(g_sysinfo_ehdr), Step::MoveVdso, g_sysinfo_ehdr);
+  must(move_host_vdso(g_sysinfo_ehdr, {}), Step::MoveVdso, g_sysinfo_ehdr);
   must(raw_syscall(__NR_munmap, 0, wire::kWindowBase), Step::ClearMemory);
   must(raw_syscall(__NR_munmap, wire::kWindowEnd, wire::kUserTop - wire::kWindowEnd), Step::ClearMemory);
 }

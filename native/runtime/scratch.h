@@ -8,6 +8,7 @@
 #pragma once
 
 #include "runtime/state.h"
+#include "wire/layout.h"
 #include "wire/types.h"
 
 namespace stasis::runtime {
@@ -16,18 +17,25 @@ inline constexpr u64 kScratchPointers = 8192;
 inline constexpr u32 kMaxScriptDepth = 6;
 
 struct Scratch {
-  alignas(16) u8 stack[12288];
-  char path[wire::kMaxExePath];     // the program as given
-  char program[wire::kMaxExePath];  // the file to load
-  char marker[wire::kMarkerMaxBytes];
-  char heads[kMaxScriptDepth][256];     // first bytes of each script; interpreter and argument point in here
-  char interpreter[wire::kMaxExePath];  // PT_INTERP
-  u64 pointers[kScratchPointers];       // argument vector for exec
+  alignas(wire::kPageBytes) u8 stack[12288];
   // What release gives back.
-  u64 large_vector, large_vector_bytes;  // mapping for an argument vector that does not fit above
+  u64 large_vector, large_vector_bytes;  // mapping for an argument vector that does not fit into the room
   i32 program_fd;                        // -1: none
   u64 previous_tid_address;              // of a vfork child
   bool borrowed;                         // taken by a vfork child
+  // For exec (exec.cc).
+  char heads[kMaxScriptDepth][256];  // first bytes of each script; interpreter and argument point in here
+  // Each user divides the rest as it likes. An exec packs its strings and its vector close together, since in a forked
+  // child every page that is written here is a page copied.
+  union {
+    u8 room[3 * wire::kMaxExePath + kScratchPointers * 8];
+    struct {
+      char path[wire::kMaxExePath];
+      char program[wire::kMaxExePath];
+      char interpreter[wire::kMaxExePath];
+      u64 pointers[kScratchPointers];
+    };
+  };
 };
 
 // A slot, or null when all are in use.

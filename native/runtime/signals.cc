@@ -39,7 +39,8 @@ constexpr u32 kStackDisabled = 2;  // SS_DISABLE
 extern "C" {
 extern const char stasis_thunks[], stasis_thunks_end[];
 u64 stasis_thunk_handlers[kThunkCount];  // 0 until taken; the shared ones then never change
-u64 stasis_handler_mask = kHandlerMask;  // read by blocking.S
+extern const u64 stasis_handler_mask;
+const u64 stasis_handler_mask = kHandlerMask;  // read by blocking.S
 }
 
 namespace {

@@ -9,28 +9,25 @@ extern "C" {
 extern const char stasis_text_begin[], stasis_text_end[];
 extern const char stasis_blocking_begin[], stasis_blocking_site[], stasis_blocking_after[], stasis_blocking_end[];
 extern const char stasis_parasite_entry[], stasis_parasite_sigreturn[];
-extern const char stasis_build_id_note[];
 }
 
 namespace stasis::runtime {
 
-wire::RuntimeState g_state;
-PrivateState g_private;
-ProcessMarks g_process;
+STASIS_HOT PrivateState g_private;
+STASIS_HOT ProcessMarks g_process;
+STASIS_HOT_LAST wire::RuntimeState g_state;
 
 namespace {
 
 // Room for a block and a frame with a large XSAVE area, for the first run of a checkpoint.
 alignas(64) u8 g_parasite_area[32768];
 
-// ELF note: name and descriptor lengths, type, "GNU\0", then the id.
-constexpr u32 kNoteHeaderBytes = 16;
-
 }  // namespace
 
 extern "C" {
 // Static initialisers are addresses, which the linker knows, so no code has to run before a tracer may look.
-__attribute__((section(".descriptor"), used)) wire::Descriptor stasis_descriptor = {
+extern const wire::Descriptor stasis_descriptor;
+__attribute__((section(".descriptor"), used)) const wire::Descriptor stasis_descriptor = {
     .magic = wire::kDescriptorMagic,
     .version = wire::kDescriptorVersion,
     .bytes = sizeof(wire::Descriptor),
@@ -45,13 +42,9 @@ __attribute__((section(".descriptor"), used)) wire::Descriptor stasis_descriptor
     .state = reinterpret_cast<u64>(&g_state),
     .main_parasite_area = reinterpret_cast<u64>(g_parasite_area),
     .main_parasite_bytes = sizeof g_parasite_area,
-    .build_id = {},
+    .no_build_id = {},
     .reserved = 0,
 };
-}
-
-void fill_descriptor() {
-  memcpy(stasis_descriptor.build_id, stasis_build_id_note + kNoteHeaderBytes, sizeof stasis_descriptor.build_id);
 }
 
 void start_process() {

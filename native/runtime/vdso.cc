@@ -17,7 +17,6 @@ namespace stasis::runtime {
 
 namespace {
 
-constexpr u32 kMaxParts = 4;
 constexpr u64 kDynamicGnuHash = 0x6ffffef5;
 
 struct Part {
@@ -25,7 +24,7 @@ struct Part {
 };
 
 struct Parts {
-  Part all[kMaxParts];
+  Part all[VdsoLayout::kMostParts];
   u32 count = 0;
 };
 
@@ -33,11 +32,33 @@ Parts find_parts() {
   Parts parts;
   MapsReader reader;
   MapsLine line;
-  while (parts.count < kMaxParts && reader.next(&line)) {
+  while (parts.count < VdsoLayout::kMostParts && reader.next(&line)) {
     if (starts_with(line.name, "[vvar") || string_equal(line.name, "[vdso]"))
       parts.all[parts.count++] = {line.begin, line.end};
   }
   return parts;
+}
+
+// What a process of the same kernel has found.
+Parts parts_of(const VdsoLayout& layout, u64 vdso) {
+  Parts parts;
+  u64 start = vdso + layout.vdso_bytes();
+  for (u32 i = 0; i < layout.count; i++) start -= layout.pages[i] * wire::kPageBytes;
+  for (; parts.count < layout.count; parts.count++) {
+    const u64 end = start + layout.pages[parts.count] * wire::kPageBytes;
+    parts.all[parts.count] = {start, end};
+    start = end;
+  }
+  return parts;
+}
+
+// Stays unknown if the mappings do not lie side by side with the vdso behind the others.
+void learn_layout(const Parts& parts, u64 vdso) {
+  for (u32 i = 0; i < parts.count; i++) {
+    if (i > 0 && parts.all[i].start != parts.all[i - 1].end) return;
+    g_vdso_layout.pages[i] = static_cast<u32>((parts.all[i].end - parts.all[i].start) / wire::kPageBytes);
+  }
+  if (parts.all[parts.count - 1].start == vdso) g_vdso_layout.count = parts.count;
 }
 
 i64 move_part(u64 start, u64 bytes, u64 target) {
@@ -145,16 +166,43 @@ void resolve_functions(u64 base) {
   resolve(symbols, base, "__vdso_clock_getres", &g_host_vdso.clock_getres);
 }
 
+static_assert(sizeof(HostVdso) == VdsoLayout::kFunctions * sizeof(u64));
+
+void take_functions(u64 base) {
+  auto* functions = reinterpret_cast<u64*>(&g_host_vdso);
+  for (u32 i = 0; i < VdsoLayout::kFunctions; i++) {
+    if (g_vdso_layout.entries[i] != 0) functions[i] = base + g_vdso_layout.entries[i];
+  }
+}
+
+void learn_functions(u64 base) {
+  const auto* functions = reinterpret_cast<const u64*>(&g_host_vdso);
+  for (u32 i = 0; i < VdsoLayout::kFunctions; i++) {
+    if (functions[i] != 0) g_vdso_layout.entries[i] = static_cast<u32>(functions[i] - base);
+  }
+}
+
+bool move_as_known(const VdsoLayout& known, u64 vdso) {
+  u64 moved = vdso;
+  if (known.count == 0 || move_parts(parts_of(known, vdso), vdso, &moved) != 0) return false;
+  g_vdso_layout = known;
+  take_functions(moved);
+  return true;
+}
+
 }  // namespace
 
-i64 move_host_vdso(u64 sysinfo_ehdr) {
+i64 move_host_vdso(u64 sysinfo_ehdr, const VdsoLayout& known) {
   g_host_vdso = {};
-  if (sysinfo_ehdr == 0) return 0;
+  if (sysinfo_ehdr == 0 || move_as_known(known, sysinfo_ehdr)) return 0;
   Parts parts = find_parts();
   u64 vdso = sysinfo_ehdr;
   i64 result = parts.count > 0 ? move_parts(parts, sysinfo_ehdr, &vdso) : move_by_trial(sysinfo_ehdr, &vdso);
   // EPERM: sealed by CONFIG_MSEAL_SYSTEM_MAPPINGS (6.15), so nothing has moved.
-  if (result == 0 || result == -EPERM) resolve_functions(vdso);
+  if (result != 0 && result != -EPERM) return result;
+  resolve_functions(vdso);
+  if (result == 0 && parts.count > 0) learn_layout(parts, sysinfo_ehdr);
+  learn_functions(vdso);
   return result;
 }
 

@@ -56,8 +56,23 @@ struct Descriptor {
   u64 parasite_sigreturn;  // address of the syscall instruction that ends a parasite run (rip + 2 at its stop)
   u64 state;               // RuntimeState*
   u64 main_parasite_area, main_parasite_bytes;  // static memory for the first parasite run, before the arena exists
-  u8 build_id[20];
+  u8 no_build_id[20];                           // zero; in runtimes from before the note had its place, the build id
   u32 reserved;
+};
+
+// The runtime's GNU build id as the linker wrote it (elf(5)), right behind the descriptor: nothing of this page is written
+// when a process starts.
+struct BuildIdNote {
+  u32 name_bytes;
+  u32 id_bytes;
+  u32 type;
+  char name[4];
+  u8 build_id[20];
+};
+
+struct DescriptorPage {
+  Descriptor descriptor;
+  BuildIdNote note;
 };
 
 }  // namespace stasis::wire

@@ -19,6 +19,7 @@
 //     ids=FD     memfd of the application's translation table (wire/ids.h); at first at any number, from then on at the one in
 //                its header
 //     parts=N    the parts of the filter that the application has beside the base (wire/parts.h)
+//     vdso=N.N...  how the kernel's vdso is laid out, which an executing process has found out (runtime/marker.cc)
 //     rt=PATH    absolute path of the runtime's file
 //
 // argv has two entries in front of the program's own, an even number, so that the stack stays 16-byte aligned when they are dropped.
@@ -30,6 +31,7 @@ namespace stasis::wire {
 
 inline constexpr char kMarkerPrefix[] = "\1stasis;";
 inline constexpr u32 kMarkerPrefixBytes = sizeof(kMarkerPrefix) - 1;
-inline constexpr u32 kMarkerMaxBytes = 4096 + 256;
+inline constexpr u32 kMarkerFieldsBytes = 384;  // all but the path
+inline constexpr u32 kMarkerMaxBytes = 4096 + kMarkerFieldsBytes;
 
 }  // namespace stasis::wire

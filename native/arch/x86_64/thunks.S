@@ -9,7 +9,7 @@
     .set FRAME_SIGINFO, 312
     .set THUNKS, 4096               // kThunkCount in runtime/signals.cc
 
-    .text
+    .section .text.thunks, "ax", @progbits  // apart from what is called (runtime/runtime.ld)
     .balign 16
     .globl stasis_thunks, stasis_thunks_end
 stasis_thunks:
@@ -23,6 +23,7 @@ stasis_thunks:
     .balign 16
 stasis_thunks_end:
 
+    .text
 enter_handler:
     push %rdi
     push %rax
