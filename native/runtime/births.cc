@@ -125,15 +125,18 @@ i64 fork_process(Trap& trap, const CloneCall& call) {
   const u32 born = born_now();
   const bool blocked = ids_on() && sigsys_blocked();
   // The child runs on a copy of this frame first, so a new stack waits until the frame is left.
-  const i64 result = raw_syscall(__NR_clone, kernel_flags(call), 0, call.parent_tid, call.child_tid, call.tls);
+  // Without a table the kernel's id is the one to be written, by the kernel.
+  const u64 flags = ids_on() ? kernel_flags(call) : call.flags;
+  const i64 result = raw_syscall(__NR_clone, flags, 0, call.parent_tid, call.child_tid, call.tls);
   if (result < 0) return result;
   if (result > 0) {
-    const u32 virtual_id = virtual_of_birth(static_cast<u32>(result), 0, born);
+    if (!ids_on()) return result;
+    const u32 virtual_id = bind_birth(static_cast<u32>(result), 0, born);
     write_word(parent_word_of(call), virtual_id);
     return virtual_id;
   }
-  start_process();
-  write_word(child_word_of(call), virtual_of_birth(g_process.owner_pid, 0, born));
+  start_forked_process();
+  if (ids_on()) write_word(child_word_of(call), bind_birth(g_process.owner_pid, 0, born));
   if (blocked) set_sigsys_blocked(true);  // inherited, as the mask is
   if (call.stack != 0) trap.context->context.rsp = call.stack;
   return 0;

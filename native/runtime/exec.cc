@@ -155,9 +155,8 @@ bool closes_on_exec(const ExecRequest& request) {
 }
 
 i64 read_program_head(const ExecRequest& request, FileHead* head) {
-  const i64 own = request.scratch->program_fd;
-  const i64 fd = own >= 0 ? own : raw_syscall(__NR_openat, AT_FDCWD, request.program, O_RDONLY | O_CLOEXEC, 0);
-  return fd < 0 ? fd : read_head(static_cast<i32>(fd), head);
+  const i32 own = request.scratch->program_fd;
+  return own >= 0 ? read_head(own, head) : open_permitted(request.program, head);
 }
 
 void close_program(const Scratch& scratch, const FileHead& head) {

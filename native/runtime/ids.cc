@@ -15,7 +15,6 @@
 #include "runtime/ids_table.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
-#include "runtime/vdso.h"
 
 namespace stasis::runtime {
 
@@ -211,10 +210,9 @@ bool system_target(i32 virtual_target, i32* system_target) {
 }
 
 u32 stamp_now() {
+  // Not by the vdso: two pages that many a process never touches, for a call that is rare.
   Timespec time{};
-  if (g_host_vdso.clock_gettime == nullptr || g_host_vdso.clock_gettime(CLOCK_BOOTTIME, &time) != 0) {
-    raw_syscall(__NR_clock_gettime, CLOCK_BOOTTIME, &time);
-  }
+  raw_syscall(__NR_clock_gettime, CLOCK_BOOTTIME, &time);
   return wire::id_stamp(time.seconds * kNanosecondsPerSecond + time.nanoseconds);
 }
 

@@ -90,7 +90,10 @@ i64 load_with_interpreter(const FileHead& head, Program* program) {
   if (result < 0) return result;
   program->has_interpreter = interpreter != nullptr;
   // The kernel would have begun with the loader where it has begun with the vdso here, which has been moved away.
-  if (program->has_interpreter) load_interpreter(interpreter, program->vdso_end, &program->interpreter);
+  if (program->has_interpreter) {
+    load_interpreter(interpreter, program->vdso_end, &program->interpreter);
+    g_private.interpreter = text_hash(interpreter);
+  }
   return 0;
 }
 
@@ -189,6 +192,7 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
   if (result < 0) report_fail(Step::InstallHandler, result, 0, 0, nullptr);
   const u64 vdso = auxiliary_value(stack, AT_SYSINFO_EHDR);
   result = move_host_vdso(vdso, marker.vdso);  // if it cannot be moved it is used in place, or not at all
+  reserve_window();
   Program program{};
   if (result == 0 && g_vdso_layout.count != 0) program.vdso_end = vdso + g_vdso_layout.vdso_bytes();
   load_program(path, marker, &program);

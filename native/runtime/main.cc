@@ -8,6 +8,7 @@
 #include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
+#include "runtime/vdso.h"
 
 extern "C" char stasis_image_end[];
 
@@ -15,15 +16,20 @@ namespace stasis::runtime {
 
 namespace {
 
-// Keeps the whole window from the program's own mappings: what is not in use yet is reserved without access. Later
-// users map over it with MAP_FIXED.
-void reserve_window() {
-  u64 begin = reinterpret_cast<u64>(stasis_image_end);
-  raw_syscall(__NR_mmap, begin, wire::kWindowEnd - begin, PROT_NONE,
+void reserve(u64 begin, u64 end) {
+  raw_syscall(__NR_mmap, begin, end - begin, PROT_NONE,
               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 }  // namespace
+
+void reserve_window() {
+  const u64 image_end = reinterpret_cast<u64>(stasis_image_end);
+  const u64 end = ids_on() ? wire::kIdTableBase : wire::kWindowEnd;
+  const u64 vdso_bytes = g_vdso_layout.count != 0 ? g_vdso_layout.bytes() : wire::kHostVdsoMaxBytes;
+  reserve(image_end, wire::kHostVdsoHome);
+  reserve(wire::kHostVdsoHome + vdso_bytes, end);
+}
 
 u64 auxiliary_value(const u64* initial_stack, u64 type) {
   const u64* entry = initial_stack + 1 + initial_stack[0] + 1;
@@ -41,7 +47,6 @@ extern "C" [[noreturn]] void stasis_main(u64* initial_stack) {
   if (count < 1 || !parse_marker(arguments[0], &marker) || (!marker.restore && count < 3)) {
     report_fail(wire::Step::ParseMarker, 0, 0, 0, nullptr);
   }
-  reserve_window();
   map_report(marker);
   start_process();
   if (i64 result = map_ids(marker); result < 0) {

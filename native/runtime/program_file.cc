@@ -5,6 +5,7 @@
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
+#include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 #include "wire/descriptor.h"
@@ -39,16 +40,28 @@ char* next_end(char* first, char* last) {
 }  // namespace
 
 i64 check_permission(const FileName& name) {
-  struct stat status;
-  i64 result = raw_syscall(__NR_newfstatat, name.directory, name.path, &status, name.flags);
-  if (result < 0) return result;
-  if (S_ISLNK(status.st_mode)) return -ELOOP;
-  if (!S_ISREG(status.st_mode)) return -EACCES;
-  result = raw_syscall(__NR_faccessat2, name.directory, name.path, kExecuteAccess, name.flags | AT_EACCESS);
-  if (result != -ENOSYS) return result;
-  // Before 5.8: with real ids, which are the effective ones in a process that cannot gain privileges.
-  if ((name.flags & AT_EMPTY_PATH) != 0) return (status.st_mode & 0111) != 0 ? 0 : -EACCES;
+  if (name.flags != 0) {
+    struct stat status;
+    i64 result = raw_syscall(__NR_newfstatat, name.directory, name.path, &status, name.flags);
+    if (result < 0) return result;
+    if (S_ISLNK(status.st_mode)) return -ELOOP;
+    if (!S_ISREG(status.st_mode)) return -EACCES;
+    // Before 5.8 there is no faccessat2.
+    if ((name.flags & AT_EMPTY_PATH) != 0 && (status.st_mode & 0111) == 0) return -EACCES;
+  }
+  i64 result = raw_syscall(__NR_faccessat2, name.directory, name.path, kExecuteAccess, name.flags | AT_EACCESS);
+  if (result != -ENOSYS || (name.flags & AT_EMPTY_PATH) != 0) return result == -ENOSYS ? 0 : result;
+  // With real ids, which are the effective ones in a process that cannot gain privileges.
   return raw_syscall(__NR_faccessat, name.directory, name.path, kExecuteAccess);
+}
+
+i64 open_permitted(const char* path, FileHead* head) {
+  // A FIFO would be waited for.
+  const i64 fd = raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+  const i64 result = fd < 0 ? fd : read_head(static_cast<i32>(fd), head);
+  if (fd >= 0 && result < 0) raw_syscall(__NR_close, fd);
+  // A socket, a FIFO, a directory: what cannot be read so is no program.
+  return result == -ENXIO || result == -ESPIPE || result == -EISDIR ? -EACCES : result;
 }
 
 i64 parse_script(char* head, ScriptLine* line) {
@@ -195,12 +208,12 @@ i64 check_elf(const FileHead& head, char* buffer) {
   if (result < 0 || interpreter == nullptr) return result;
   result = check_permission({AT_FDCWD, interpreter, 0});
   if (result < 0) return result;
-  i64 fd = raw_syscall(__NR_openat, AT_FDCWD, interpreter, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return fd;
+  if (text_hash(interpreter) == g_private.interpreter) return 0;
   FileHead interpreter_head;
-  result = read_head(static_cast<i32>(fd), &interpreter_head);
-  if (result == 0) result = check_elf_header(interpreter_head);
-  raw_syscall(__NR_close, fd);
+  result = open_permitted(interpreter, &interpreter_head);
+  if (result < 0) return result;
+  result = check_elf_header(interpreter_head);
+  raw_syscall(__NR_close, interpreter_head.fd);
   return result == -ENOEXEC ? -ELIBBAD : result;
 }
 

@@ -18,7 +18,8 @@ struct FileName {
   u64 flags;  // AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 };
 
-// May the caller execute the file? 0, or -ENOENT, -EACCES, -ELOOP, -ENOTDIR, ...
+// May the caller execute the file? 0, or -ENOENT, -EACCES, -ELOOP, -ENOTDIR, ... Without flags the kind of file is left to
+// open_permitted().
 i64 check_permission(const FileName& name);
 
 struct ScriptLine {
@@ -41,6 +42,10 @@ struct FileHead {
 
 // Reads the head and leaves it unchecked: short for a short file. 0 or a read error.
 i64 read_head(i32 fd, FileHead* head);
+
+// Opens a file that may be executed and reads its head. 0 or -errno; -EACCES for what is no regular file. No device is ever
+// opened so, since none may be executed.
+i64 open_permitted(const char* path, FileHead* head);
 
 // Checks the ELF header for this machine. 0 or -ENOEXEC (also for 32-bit files).
 i64 check_elf_header(const FileHead& head);

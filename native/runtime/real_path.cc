@@ -2,7 +2,7 @@
 //
 // The kernel tells an open file's name only in /proc/self/fd, and the first look into /proc/PID costs a process 10 us, for
 // entries that its end has to drop again. A path without a symbolic link is the name already, so links are replaced by
-// hand until openat2(2) meets none. Relative paths, long chains and whatever else is unusual go by /proc.
+// hand until openat2(2) meets none. Long chains and whatever else is unusual go by /proc.
 #include "runtime/real_path.h"
 
 #include <asm/stat.h>
@@ -35,9 +35,9 @@ bool splice(char* path, char* component, const char* rest, const char* text) {
   return true;
 }
 
-// Replaces the first component that is a symbolic link by what it says. False if there is none, or one that is not for
-// here.
-bool replace_link(char* path) {
+// Replaces the first component that is a symbolic link by what it says, and notes if that is absolute. False if there is
+// none, or one that is not for here.
+bool replace_link(char* path, bool* absolute) {
   char text[kLinkBytes];
   for (char* component = path + 1; *component != 0;) {
     char* end = component;
@@ -49,6 +49,7 @@ bool replace_link(char* path) {
     if (bytes > 0) {
       if (bytes == sizeof text - 1) return false;
       text[bytes] = 0;
+      *absolute |= text[0] == '/';
       return splice(path, component, end, text);
     }
     component = behind == '/' ? end + 1 : end;
@@ -76,24 +77,38 @@ void normalize(char* path) {
   *to = 0;
 }
 
-// The links of /proc say more, or something else, than they are. One met elsewhere than at /proc shows in this.
+// The links of a procfs lead elsewhere than the absolute path they show says, at times. One that is met elsewhere than at
+// /proc shows in this.
 bool is_same_file(i64 fd, const char* path) {
   struct stat opened, named;
-  return raw_syscall(__NR_fstat, fd, &opened) == 0 &&
-         raw_syscall(__NR_newfstatat, AT_FDCWD, path, &named, 0) == 0 && opened.st_dev == named.st_dev &&
-         opened.st_ino == named.st_ino;
+  return raw_syscall(__NR_fstat, fd, &opened) == 0 && raw_syscall(__NR_newfstatat, AT_FDCWD, path, &named, 0) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+// A path from the root on; not if the working directory has none.
+bool make_absolute(const char* path, char* real) {
+  if (path[0] == '/') {
+    copy_string(real, wire::kMaxExePath, path);
+    return true;
+  }
+  const i64 bytes = raw_syscall(__NR_getcwd, real, wire::kMaxExePath);  // with the NUL
+  if (bytes <= 0 || real[0] != '/' || bytes + string_length(path) >= wire::kMaxExePath) return false;
+  write_text(write_text(real + bytes - 1, "/"), path);
+  return true;
 }
 
 // The file, with its name in `real`, or -1.
 i64 open_by_hand(const char* path, char* real) {
-  for (u32 links = 0; real[0] == '/' && !starts_with(real, "/proc/"); links++) {
+  if (!make_absolute(path, real)) return -1;
+  bool absolute = false;
+  for (u32 links = 0; !starts_with(real, "/proc/"); links++) {
     const i64 fd = open_without_links(real);
     if (fd >= 0) {
       normalize(real);
-      if (links == 0 || is_same_file(fd, path)) return fd;
+      if (!absolute || is_same_file(fd, path)) return fd;
       raw_syscall(__NR_close, fd);
     }
-    if (fd != -ELOOP || links == kMostLinks || !replace_link(real)) break;
+    if (fd != -ELOOP || links == kMostLinks || !replace_link(real, &absolute)) break;
   }
   return -1;
 }
@@ -108,7 +123,6 @@ void read_real_path(i32 fd, char* real) {
 }
 
 i64 open_by_real_path(const char* path, char* real) {
-  copy_string(real, wire::kMaxExePath, path);
   i64 fd = open_by_hand(path, real);
   if (fd >= 0) return fd;
   copy_string(real, wire::kMaxExePath, path);

@@ -1,7 +1,7 @@
 // Rebuilds one process from a plan (wire/plan.h), in place of itself:
 //
-//    1  move the report page into the window; block every signal; move vvar and vdso home; unmap everything outside the
-//       window (from here on the stack is the one in bss)
+//    1  block every signal; move vvar, vdso and the report page into the window; unmap everything outside it (from here on
+//       the stack is the one in bss)
 //    2  map the plan, for which this may have to wait
 //    3  move stdio, the done pipe and the table of ids out of the way, close all other fds; the process gets its ids
 //    4  open the files to map
@@ -107,6 +107,8 @@ void block_signals() {
 
 void clear_memory() {
   must(move_host_vdso(g_sysinfo_ehdr, {}), Step::MoveVdso, g_sysinfo_ehdr);
+  reserve_window();
+  move_report(kReportHome);
   must(raw_syscall(__NR_munmap, 0, wire::kWindowBase), Step::ClearMemory);
   must(raw_syscall(__NR_munmap, wire::kWindowEnd, wire::kUserTop - wire::kWindowEnd), Step::ClearMemory);
 }
@@ -147,7 +149,6 @@ void restore_interposition() {
 
 [[noreturn]] void restore() {
   mark_phase(&wire::Report::started_ns);
-  move_report(kReportHome);
   block_signals();
   clear_memory();
   receive_plan();

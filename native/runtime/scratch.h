@@ -16,17 +16,18 @@ namespace stasis::runtime {
 inline constexpr u64 kScratchPointers = 8192;
 inline constexpr u32 kMaxScriptDepth = 6;
 
+// An exec packs its strings and its vector close together and to the top of the stack: in a forked child every page that is
+// written here is a page copied.
+inline constexpr u64 kScratchStackBytes = 3 * wire::kPageBytes + 2816;
+
 struct Scratch {
-  alignas(wire::kPageBytes) u8 stack[12288];
+  alignas(wire::kPageBytes) u8 stack[kScratchStackBytes];
   // What release gives back.
   u64 large_vector, large_vector_bytes;  // mapping for an argument vector that does not fit into the room
   i32 program_fd;                        // -1: none
   u64 previous_tid_address;              // of a vfork child
   bool borrowed;                         // taken by a vfork child
-  // For exec (exec.cc).
-  char heads[kMaxScriptDepth][256];  // first bytes of each script; interpreter and argument point in here
-  // Each user divides the rest as it likes. An exec packs its strings and its vector close together, since in a forked
-  // child every page that is written here is a page copied.
+  // Each user divides the room as it likes.
   union {
     u8 room[3 * wire::kMaxExePath + kScratchPointers * 8];
     struct {
@@ -36,6 +37,7 @@ struct Scratch {
       u64 pointers[kScratchPointers];
     };
   };
+  char heads[kMaxScriptDepth][256];  // exec.cc: first bytes of each script; interpreter and argument point in here
 };
 
 // A slot, or null when all are in use.

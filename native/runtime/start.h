@@ -14,6 +14,10 @@ namespace stasis::runtime {
 // g_state's runtime_path set.
 [[noreturn]] void restore_process(u64* initial_stack, const Marker& marker);
 
+// Keeps the whole window from the program's own mappings: what is not in use yet is reserved without access. Later users
+// map over it with MAP_FIXED. Called when the vdso and the table of ids are in place, as mapping beside others is cheaper.
+void reserve_window();
+
 // The value of `type` in the auxiliary vector behind the environment, 0 if absent.
 u64 auxiliary_value(const u64* initial_stack, u64 type);
 

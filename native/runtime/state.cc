@@ -47,10 +47,12 @@ __attribute__((section(".descriptor"), used)) const wire::Descriptor stasis_desc
 };
 }
 
-void start_process() {
+void start_process() { g_process.owner_pid = static_cast<u32>(raw_syscall(__NR_getpid)); }
+
+void start_forked_process() {
   forget_births();
   memset(&g_process, 0, sizeof g_process);
-  g_process.owner_pid = static_cast<u32>(raw_syscall(__NR_getpid));
+  start_process();
 }
 
 bool owns_memory() { return static_cast<u32>(raw_syscall(__NR_getpid)) == g_process.owner_pid; }

@@ -26,6 +26,7 @@ extern wire::RuntimeState g_state;
 struct PrivateState {
   u32 parts;          // of the filter (filter.h): this application's, and so its descendants'
   u32 ids;            // 1: a translation table is mapped (ids.h)
+  u64 interpreter;    // hash of the name of the loader that this process was loaded with, 0: none
   u32 no_process_vm;  // 1: process_vm_readv is refused here (an outer sandbox), so program memory is read directly
 };
 extern PrivateState g_private;
@@ -40,8 +41,11 @@ struct ProcessMarks {
 };
 extern ProcessMarks g_process;
 
-// Clears g_process and makes the caller the owner. At start, and in the child of every fork, while it has one thread.
+// Makes the caller the owner of g_process, which nobody has used yet.
 void start_process();
+
+// In the child of every fork, while it has one thread: clears g_process first.
+void start_forked_process();
 
 // True in the process that owns this memory, false in a child that borrows it (vfork, CLONE_VM).
 bool owns_memory();

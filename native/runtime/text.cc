@@ -73,6 +73,12 @@ u64 copy_string(char* to, u64 capacity, const char* from) {
   return length;
 }
 
+u64 text_hash(const char* text) {
+  u64 hash = 0xcbf29ce484222325;
+  for (; *text != 0; text++) hash = (hash ^ static_cast<u8>(*text)) * 0x100000001b3;
+  return hash != 0 ? hash : 1;
+}
+
 char* write_decimal(char* to, u64 value) {
   char digits[20];
   u32 count = 0;

@@ -23,6 +23,9 @@ const char* base_name(const char* path);
 // Copies with truncation; the result always ends in NUL if capacity > 0. Returns the length stored.
 u64 copy_string(char* to, u64 capacity, const char* from);
 
+// FNV-1a, never 0.
+u64 text_hash(const char* text);
+
 // Decimal digits of `value` and a NUL at `to` (21 bytes suffice); returns the address of the NUL.
 char* write_decimal(char* to, u64 value);
 char* write_signed(char* to, i64 value);

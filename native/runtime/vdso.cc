@@ -42,8 +42,7 @@ Parts find_parts() {
 // What a process of the same kernel has found.
 Parts parts_of(const VdsoLayout& layout, u64 vdso) {
   Parts parts;
-  u64 start = vdso + layout.vdso_bytes();
-  for (u32 i = 0; i < layout.count; i++) start -= layout.pages[i] * wire::kPageBytes;
+  u64 start = vdso + layout.vdso_bytes() - layout.bytes();
   for (; parts.count < layout.count; parts.count++) {
     const u64 end = start + layout.pages[parts.count] * wire::kPageBytes;
     parts.all[parts.count] = {start, end};

@@ -28,6 +28,11 @@ struct VdsoLayout {
   u32 pages[kMostParts];    // length of each
   u32 entries[kFunctions];  // offsets from the vdso's start, in the order of HostVdso; 0: there is none
 
+  u64 bytes() const {
+    u64 all = 0;
+    for (u32 i = 0; i < count; i++) all += pages[i] * wire::kPageBytes;
+    return all;
+  }
   u64 vdso_bytes() const { return pages[count - 1] * wire::kPageBytes; }
 };
 extern VdsoLayout g_vdso_layout;  // of this process; known once the vdso has been moved

@@ -1,7 +1,5 @@
 // Starts that do not come to their end: a file with a lease keeps execve(2) waiting, as a file system that does not answer
 // does (fcntl(2), F_SETLEASE).
-#include "launch/spawn.h"
-
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,6 +11,7 @@
 #include <fstream>
 #include <string>
 
+#include "launch/spawn.h"
 #include "os/unique_fd.h"
 #include "test/check.h"
 
