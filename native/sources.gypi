@@ -17,6 +17,7 @@
       "native/checkpoint/process.cc",
       "native/checkpoint/refuse.cc",
       "native/checkpoint/signals.cc",
+      "native/checkpoint/sites.cc",
       "native/checkpoint/sockets.cc",
       "native/checkpoint/stdio.cc",
       "native/checkpoint/threads.cc",
@@ -116,6 +117,7 @@
     "stasis_runtime_sources": [
       "native/arch/x86_64/blocking.S",
       "native/arch/x86_64/clone.S",
+      "native/arch/x86_64/fast_call.S",
       "native/arch/x86_64/parasite.S",
       "native/arch/x86_64/restore.S",
       "native/arch/x86_64/thunks.S",
@@ -124,8 +126,10 @@
       "native/runtime/dispatch.cc",
       "native/runtime/exe_link.cc",
       "native/runtime/exec.cc",
+      "native/runtime/fast_call.cc",
       "native/runtime/filter.cc",
       "native/runtime/filter_program.cc",
+      "native/runtime/handlers.cc",
       "native/runtime/ids.cc",
       "native/runtime/ids_capability.cc",
       "native/runtime/ids_complete.cc",
@@ -186,6 +190,8 @@
       "native/runtime/signals.cc",
       "native/runtime/sigsys.cc",
       "native/runtime/sigsys_mask.cc",
+      "native/runtime/site_code.cc",
+      "native/runtime/sites.cc",
       "native/runtime/start.S",
       "native/runtime/state.cc",
       "native/runtime/text.cc",
@@ -201,6 +207,7 @@
       "native/runtime/net_address.cc",
       "native/runtime/ids_objects.cc",
       "native/runtime/ids_table.cc",
+      "native/runtime/site_code.cc",
       "native/test/image_document.cc",
       "native/test/image_samples.cc",
       "native/test/unit/checkpoint_fds_test.cc",
@@ -222,13 +229,14 @@
       "native/test/unit/restore_plan_test.cc",
       "native/test/unit/restore_working_set_test.cc",
       "native/test/unit/rewind_test.cc",
+      "native/test/unit/site_code_test.cc",
       "native/test/unit_main.cc"
     ],
     "stasis_host_cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-restrict"],
     "stasis_freestanding_cflags": [
       "-ffreestanding", "-nostdlib", "-fno-builtin", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables",
       "-fcf-protection=none", "-mno-red-zone", "-mgeneral-regs-only", "-fno-threadsafe-statics", "-fno-pic", "-fno-pie", "-mcmodel=large",
-      "-fno-strict-aliasing", "-fvisibility=hidden", "-U_FORTIFY_SOURCE", "-fno-jump-tables", "-O2", "-Wall", "-Wextra"
+      "-fno-strict-aliasing", "-ffixed-r15", "-fvisibility=hidden", "-U_FORTIFY_SOURCE", "-fno-jump-tables", "-O2", "-Wall", "-Wextra"
     ],
     "stasis_freestanding_cxxflags": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
     "stasis_runtime_ldflags": ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=sha1", "-Wl,-z,noexecstack", "-Wl,-z,norelro", "-Wl,-z,max-page-size=4096"]

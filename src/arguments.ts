@@ -50,6 +50,13 @@ export function checkShift(value: unknown): number {
   return value;
 }
 
+/** What `fastPath` asks for; true if it is not there. */
+export function checkFastPath(value: unknown): boolean {
+  if (value === undefined) return true;
+  if (typeof value !== 'boolean') throw badType('options.fastPath', 'a boolean', value);
+  return value;
+}
+
 /** Arguments of a program: at least its name; later ones may be empty. */
 export function checkCommand(value: unknown): readonly [string, ...string[]] {
   if (!Array.isArray(value)) throw badType('command', 'an array of strings', value);

@@ -78,6 +78,8 @@ export interface LaunchOptions {
   readonly stdio: StdioDescriptors;
   /** Every id the program sees is the system's plus this; 0 or absent: ids are the system's. */
   readonly shiftIds?: number;
+  /** Present: no call site of the program is rewritten. */
+  readonly withoutFastPath?: true;
   /** NETWORK:HOST, its place in an environment; without one it has the host's addresses. */
   readonly place?: string;
   /** PROTOCOL,ADDRESS,PORT,PORT each: where a port of the environment can be reached. */
@@ -98,6 +100,7 @@ export interface RestoreOptions {
   readonly stdio: StdioDescriptors;
   /** As for a launch, of processes that are born after the restore. */
   readonly shiftIds?: number;
+  readonly withoutFastPath?: true;
   /** Until the application goes on; 30000 if absent. */
   readonly timeoutMs?: number;
 }

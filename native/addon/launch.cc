@@ -26,6 +26,7 @@ launch::LaunchOptions launch_options(const Options& options) {
   if (options.has("place")) result.place = options.text("place");
   if (options.has("publish")) result.publish = options.texts("publish");
   result.shift_ids = shift_of(options);
+  result.fast_path = !options.has("withoutFastPath");
   return result;
 }
 

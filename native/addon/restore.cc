@@ -94,6 +94,7 @@ restore::StartOptions start_options(const Options& options) {
   result.stamp_directory = options.text("stamps");
   result.timeout = options.time("timeoutMs", launch::kDefaultTimeout);
   result.shift_ids = shift_of(options);
+  result.fast_path = !options.has("withoutFastPath");
   return result;
 }
 

@@ -134,6 +134,9 @@ Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
     return refuse(line, "memory that reaches into the runtime's window", "report this");
   }
   if (name == "[vsyscall]") return Kind::Skip;
+  for (const wire::StubArea& area : subject_.stub_areas) {
+    if (line.inode == 0 && line.start >= area.begin && line.end <= area.end) return Kind::Skip;
+  }
   for (const Obstacle& obstacle : kObstacles) {
     if (line.has_flag(obstacle.flag)) return refuse(line, obstacle.what, obstacle.remedy);
   }
@@ -207,6 +210,13 @@ void Planner::add(const MapLine& line) {
     for (const BackedRange& range : subject_.backed_ranges) {
       cut_at(range.start);
       cut_at(range.end);
+    }
+  }
+  // The kernel merges a stub area with memory of the program's beside it.
+  if (line.inode == 0) {
+    for (const wire::StubArea& area : subject_.stub_areas) {
+      cut_at(area.begin);
+      cut_at(area.end);
     }
   }
   add_piece(rest);

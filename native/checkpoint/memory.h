@@ -26,6 +26,10 @@ struct Piece {
   PageRule rule = PageRule::None;
 };
 
+struct Range {
+  std::uint64_t start = 0, end = 0;
+};
+
 // A record and the pieces it is made of: neighbouring mappings that only a restore had split are one record again.
 struct PlannedMapping {
   image::Mapping record;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "checkpoint/sites.h"
 #include "os/file.h"
 #include "os/page_scan.h"
 #include "wire/layout.h"
@@ -79,6 +80,11 @@ class Copier {
   Status flush() {
     STASIS_TRY(check_cancelled(subject_.cancel));
     STASIS_TRY(memory_.read(transfers_));
+    if (!subject_.sites.empty()) {
+      for (const auto& transfer : transfers_) {
+        restore_sites(subject_.sites, transfer.address, {static_cast<std::uint8_t*>(transfer.to), transfer.bytes});
+      }
+    }
     transfers_.clear();
     STASIS_TRY(writer_.append({buffer_.get(), used_}));
     used_ = 0;
@@ -120,7 +126,15 @@ class Copier {
   std::vector<ProcessMemory::Transfer> transfers_;
 };
 
-Result<std::vector<Range>> ranges_of(PlannedMapping& mapping, PageTables& tables, Copier& copier) {
+Result<std::vector<Range>> changed_ranges(const Subject& subject, const ProcessMemory& memory,
+                                          const PlannedMapping& mapping, const Piece& piece, PageTables& tables) {
+  std::vector<Range> ranges = STASIS_TRY(tables.find(piece));
+  if (subject.sites.empty()) return ranges;
+  return without_rewritten_pages(subject, memory, mapping.record, ranges);
+}
+
+Result<std::vector<Range>> ranges_of(const Subject& subject, const ProcessMemory& memory, PlannedMapping& mapping,
+                                     PageTables& tables, Copier& copier) {
   std::vector<Range> ranges;
   for (const Piece& piece : mapping.pieces) {
     if (piece.rule == PageRule::None) continue;
@@ -133,8 +147,13 @@ Result<std::vector<Range>> ranges_of(PlannedMapping& mapping, PageTables& tables
         append(ranges, range.start, range.end);
       continue;
     }
+    if (piece.rule == PageRule::Changed) {
+      for (const Range& range : STASIS_TRY(changed_ranges(subject, memory, mapping, piece, tables)))
+        append(ranges, range.start, range.end);
+      continue;
+    }
     for (const Range& range : STASIS_TRY(tables.find(piece))) {
-      if (tables.knows_zero_page() || piece.rule == PageRule::Changed) {
+      if (tables.knows_zero_page()) {
         append(ranges, range.start, range.end);
         continue;
       }
@@ -224,7 +243,7 @@ Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& m
   Copier copier(subject, memory, writer);
   std::uint64_t runs = 0;
   for (PlannedMapping& mapping : mappings) {
-    const std::vector<Range> ranges = STASIS_TRY(ranges_of(mapping, tables, copier));
+    const std::vector<Range> ranges = STASIS_TRY(ranges_of(subject, memory, mapping, tables, copier));
     STASIS_TRY(store_mapping(mapping, ranges, copier));
     runs += mapping.record.runs.size();
   }

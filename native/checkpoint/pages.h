@@ -10,10 +10,6 @@
 
 namespace stasis::checkpoint {
 
-struct Range {
-  std::uint64_t start = 0, end = 0;
-};
-
 // Reads a process's page tables: PAGEMAP_SCAN (kernel 6.7) where it works, else the entries of /proc/PID/pagemap.
 class PageTables {
  public:

@@ -12,6 +12,7 @@
 #include <ctime>
 #include <span>
 
+#include "checkpoint/sites.h"
 #include "image/present.h"
 #include "wire/layout.h"
 #include "wire/plan.h"
@@ -176,6 +177,7 @@ Status read_runtime(const ProcessMemory& memory, Subject& subject) {
   const auto state = STASIS_TRY(memory.read_value<wire::RuntimeState>(subject.runtime.state));
   const std::uint32_t count = std::min(state.page_file_count, wire::kMaxPageFiles);
   subject.page_files.assign(state.page_files, state.page_files + count);
+  note_sites(state, subject);
   subject.ids = STASIS_TRY(IdTable::open(subject.pid));
   return read_backed_ranges(memory, state, subject);
 }

@@ -69,6 +69,8 @@ struct Subject {
   std::string runtime_build_id;                    // hex; empty while the process is on its way into the runtime
   std::vector<wire::PageFileIdentity> page_files;  // files whose private mappings stand for anonymous memory ...
   std::vector<BackedRange> backed_ranges;          // ... except here; ascending
+  std::vector<wire::RewrittenSite> sites;          // call sites that the runtime has rewritten ...
+  std::vector<wire::StubArea> stub_areas;          // ... and what they jump to
   std::optional<IdTable> ids;                      // nothing: its ids are the system's
 
   std::string where() const { return "process " + std::to_string(pid); }

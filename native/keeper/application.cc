@@ -74,8 +74,11 @@ bool Application::map_report(Failure& failure) {
 
 namespace {
 
-// Of the filter, with a table.
-u32 parts_of(const Options& options) { return wire::kPartIds | (options.network != 0 ? wire::kPartNet : 0); }
+// Of the filter, beside the base.
+u32 parts_of(const Options& options, bool has_table) {
+  const u32 sites = wire::sites_part(options.fast_path != 0);
+  return has_table ? wire::kPartIds | (options.network != 0 ? wire::kPartNet : 0) | sites : sites;
+}
 
 }  // namespace
 
@@ -85,7 +88,7 @@ bool Application::make_ids(const Options& options, Failure& failure) {
   if (options.shift_ids != 0 || options.network != 0) {
     const char* id = strrchr(options.directory, '/') + 1;
     auto table = launch::make_id_table({.application = id,
-                                        .parts = parts_of(options),
+                                        .parts = parts_of(options, true),
                                         .shift = static_cast<u32>(options.shift_ids),
                                         .environment = static_cast<u32>(options.network),
                                         .own_address = static_cast<u32>(options.host)});
@@ -127,7 +130,7 @@ bool Application::execute(const Options& options, Failure& failure) {
                                               .report_fd = report_fd_,
                                               .done_fd = done[1],
                                               .ids_fd = ids_fd_,
-                                              .parts = ids_fd_ >= 0 ? parts_of(options) : 0,
+                                              .parts = parts_of(options, ids_fd_ >= 0),
                                               .plan_fd = options.plan_fd});
   if (marker.empty()) {
     failure = failure_of_kind(ErrorKind::Usage, "the runtime's path is too long");

@@ -69,6 +69,8 @@ const char* parse_option(const char* name, const char* value, Options& options) 
     return number(3, options.ids_fd);
   } else if (is("--shift-ids")) {
     return number(1, options.shift_ids);
+  } else if (is("--fast-path")) {
+    return number(0, options.fast_path);
   } else if (is("--working-set")) {
     options.working_set.file = value;
   } else if (is("--page-file")) {

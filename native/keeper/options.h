@@ -1,7 +1,7 @@
 // The keeper's arguments:
 //
 //     stasis-keeper --directory DIR --runtime FILE --mode detached|foreground [--ready-fd N] [--deadline-ms N]
-//                   [--shift-ids N] [--environment NETWORK:HOST [--publish PROTOCOL,ADDRESS,PORT,PORT]...]
+//                   [--shift-ids N] [--fast-path 0] [--environment NETWORK:HOST [--publish PROTOCOL,ADDRESS,PORT,PORT]...]
 //                   -- PROGRAM ARGV0 [ARG...]
 //     stasis-keeper ... --plan-fd N [--ids-fd N]
 //     stasis-keeper ... --pid N --report-fd N --done-fd N [--ids-fd N]
@@ -33,6 +33,7 @@ struct Options {
   int done_fd = -1;           // read end of its done pipe, with pid
   int ids_fd = -1;            // restore: translation table, kept open for processes that lose theirs
   int shift_ids = 0;          // first launch: every id the program sees is the system's plus this
+  int fast_path = 1;          // 0: no call site of the program is rewritten (wire/parts.h)
   int network = 0, host = 0;  // first launch: place in an environment (runtime/net_address.h); 0: none
   int publications = 0;
   const char* publish[kMaxPublications] = {};  // ports reachable from outside the environment (publish.h)

@@ -36,6 +36,7 @@ std::vector<std::string> keeper_arguments(const KeeperOptions& options, const ch
                                         "--runtime",    options.runtime, "--mode",
                                         mode,           "--deadline-ms", std::to_string(options.timeout.count())};
   arguments.insert(arguments.end(), options.working_set.begin(), options.working_set.end());
+  if (!options.fast_path) arguments.insert(arguments.end(), {"--fast-path", "0"});
   return arguments;
 }
 
@@ -121,7 +122,7 @@ Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const s
                                        .report_fd = kReportFd,
                                        .done_fd = kDoneFd,
                                        .ids_fd = ids ? kIdsFd : -1,
-                                       .parts = ids ? wire::kPartIds : 0,
+                                       .parts = ids ? wire::kPartIds | wire::sites_part(options.fast_path) : 0,
                                        .plan_socket = kPlanSocket})};
   if (runtime->arguments[0].empty()) return Error::plain(ErrorKind::Usage, "the runtime's path is too long");
   runtime->cwd = "/";

@@ -34,6 +34,7 @@ struct KeeperOptions {
   bool keeps_ids = false;                               // a restore under a runtime that does: with a translation table
   std::vector<std::string> working_set;                 // arguments of a restore (restore/working_set.h)
   std::uint32_t shift_ids = 0;  // not 0: the ids of every process that is born are the system's plus this
+  bool fast_path = true;        // call sites that trap often are rewritten (runtime/sites.h)
 };
 
 struct LaunchOptions : KeeperOptions {

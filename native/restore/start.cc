@@ -43,6 +43,7 @@ launch::KeeperOptions keeper_options(const StartOptions& options, const std::str
   keeper.directory = options.directory;
   keeper.timeout = options.timeout;
   keeper.shift_ids = options.shift_ids;
+  keeper.fast_path = options.fast_path;
   keeper.keeps_ids = knows_ids(runtime);
   keeper.working_set = working_set_arguments(options.stamp_directory, options.image, records_checksum);
   return keeper;

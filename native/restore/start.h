@@ -30,6 +30,7 @@ struct StartOptions {
   std::string stamp_directory;    // of page files known to be good; may be empty
   std::chrono::milliseconds timeout = launch::kDefaultTimeout;
   std::uint32_t shift_ids = 0;  // launch/launch.h
+  bool fast_path = true;        // likewise
 };
 
 struct Started {

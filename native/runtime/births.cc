@@ -270,6 +270,12 @@ void rearm_stack(const BirthRecord* birth) {
   if ((birth->stack.flags & kAutoDisarm) != 0) raw_syscall(__NR_sigaltstack, &birth->stack, nullptr);
 }
 
+// Children that are processes of their own in this memory: while there may be one, getpid(2) is asked (ids.cc). A vfork
+// child is gone when its parent goes on; of others nobody tells.
+void count_borrower(const BirthRecord* birth, u32 change) {
+  if ((birth->call[0] & CLONE_THREAD) == 0) __atomic_fetch_add(&g_process.borrowers, change, __ATOMIC_ACQ_REL);
+}
+
 i64 share_memory(Trap& trap, const CloneCall& call) {
   BirthRecord* birth = acquire_birth();
   if (birth == nullptr) return -EAGAIN;
@@ -281,8 +287,10 @@ i64 share_memory(Trap& trap, const CloneCall& call) {
     raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, &mask, nullptr, sizeof mask);
   }
   birth->born = born_now();
+  count_borrower(birth, 1);
   const i64 result = stasis_birth(birth);
   if (result < 0) {
+    count_borrower(birth, -1u);
     release_side(&birth->child);
     release_side(&birth->parent);
     return result;
@@ -313,6 +321,7 @@ extern "C" __attribute__((used)) void stasis_born_parent(BirthRecord* birth, u32
     birth->parent.registers[kRax] = settle(birth, system_id);
   }
   rearm_stack(birth);
+  if ((birth->call[0] & CLONE_VFORK) != 0) count_borrower(birth, -1u);
 }
 
 void forget_births() {

@@ -12,6 +12,7 @@
 #include <linux/time.h>
 
 #include "runtime/clock.h"
+#include "runtime/fast_call.h"
 #include "runtime/ids_table.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -43,6 +44,7 @@ bool exists(u32 system_pid) { return raw_syscall(__NR_kill, system_pid, 0) != -E
 // Field 22 of /proc/PID/stat as a stamp. False if it cannot be read: the task is gone or hidden, or there is no /proc.
 // Read in small pieces, since a SIGSYS frame's stack is small.
 bool read_start(u32 system_pid, u32* start) {
+  give_up_fast_call();  // a descriptor would stay open
   char text[64];
   write_text(write_decimal(write_text(text, "/proc/"), system_pid), "/stat");
   const i64 fd = raw_syscall(__NR_openat, AT_FDCWD, text, O_RDONLY | O_CLOEXEC, 0);
@@ -187,9 +189,25 @@ i64 system_of(i32 virtual_pid, IdFor what) {
   return word.system;
 }
 
+u32 virtual_of_own(u32 system_id) {
+  if (u32 found = find_virtual(id_table(), system_id)) return found;
+  return virtual_of(system_id);
+}
+
+u32 own_virtual_pid() {
+  // In a child that shares this memory getpid(2) has another answer.
+  const bool alone = __atomic_load_n(&g_process.borrowers, __ATOMIC_ACQUIRE) == 0;
+  if (alone && g_process.virtual_pid != 0) return g_process.virtual_pid;
+  const u32 virtual_pid = virtual_of_own(static_cast<u32>(raw_syscall(__NR_getpid)));
+  if (alone) g_process.virtual_pid = virtual_pid;
+  return virtual_pid;
+}
+
 i64 verified_system_of(i32 virtual_pid) {
   const i64 system = system_of(virtual_pid);
-  if (system <= kInit || is_still(static_cast<u32>(virtual_pid), static_cast<u32>(system))) return system;
+  if (system <= kInit || system == g_process.owner_pid ||
+      is_still(static_cast<u32>(virtual_pid), static_cast<u32>(system)))
+    return system;
   release_pid(id_table(), static_cast<u32>(virtual_pid), static_cast<u32>(system), stamp_now());
   return -ESRCH;
 }
@@ -210,7 +228,7 @@ bool system_target(i32 virtual_target, i32* system_target) {
 }
 
 u32 stamp_now() {
-  // Not by the vdso: two pages that many a process never touches, for a call that is rare.
+  // Not by the vdso: two pages that many a process never touches, and code that may use r15 (fast_call.h).
   Timespec time{};
   raw_syscall(__NR_clock_gettime, CLOCK_BOOTTIME, &time);
   return wire::id_stamp(time.seconds * kNanosecondsPerSecond + time.nanoseconds);

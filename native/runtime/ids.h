@@ -37,6 +37,12 @@ i64 park_ids_at(i32 fd, u32 number);
 // left for it, as the kernel answers for a process that a namespace does not show.
 u32 virtual_of(u32 system_pid, IdFor what = IdFor::Process);
 
+// The same for an id of the caller itself, which needs no confirmation.
+u32 virtual_of_own(u32 system_id);
+
+// What getpid(2) answers.
+u32 own_virtual_pid();
+
 // Translates. 0 and 1 stay; -ESRCH for a number the application does not know.
 i64 system_of(i32 virtual_pid, IdFor what = IdFor::Process);
 

@@ -64,7 +64,9 @@ i64 own_id(u64 number, IdFor what) { return virtual_result(raw_syscall(static_ca
 i64 trapped_identity(Trap& trap) {
   switch (trap.number) {
     case __NR_getpid:
+      return own_virtual_pid();
     case __NR_gettid:
+      return virtual_of_own(static_cast<u32>(raw_syscall(__NR_gettid)));
     case __NR_getppid:
       return own_id(trap.number, IdFor::Process);
     case __NR_getpgrp:

@@ -3,6 +3,7 @@
 // translated SIGSYS with it (sigsys_mask.h).
 #include <asm/signal.h>
 
+#include "runtime/fast_call.h"
 #include "runtime/ids.h"
 #include "runtime/program_memory.h"
 #include "runtime/signals.h"
@@ -43,8 +44,67 @@ void deliver_held(Trap& trap) {
 
 }  // namespace
 
+namespace {
+
+enum : u64 { kViewOpen = 1, kViewUpdated = 2 };  // of FastCall::issued
+
+bool can_block(const arch::KernelSigcontext& registers) {
+  return registers.rsi != 0 && static_cast<i32>(registers.rdi) != SIG_UNBLOCK;
+}
+
+// The kernel reads and writes the program's masks, and SIGSYS is taken back out of the thread's. In between nothing of
+// the program runs in this thread (signals.cc, unblock_sigsys).
+i64 change_mask_directly(Trap& trap, FastCall* call) {
+  if (ids_on()) {
+    call->note = sigsys_blocked() ? 1 : 0;
+    // What the set says of SIGSYS could not be told afterwards; and a signal that was held would have to be sent.
+    const bool unblocks = trap.arguments[1] != 0 && static_cast<i32>(trap.arguments[0]) == SIG_UNBLOCK;
+    if (call->note != 0 && (unblocks || sigsys_held())) give_up_fast_call();
+  }
+  stasis_fast_issue(__NR_rt_sigprocmask, trap.arguments);
+  return finish_mask_change(call, nullptr);
+}
+
+u64 current_mask() {
+  u64 mask = 0;
+  raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof mask);
+  return mask;
+}
+
+// What the program sees of SIGSYS in its masks. `mask`: the thread's, with SIGSYS as the program has asked for it.
+void update_view(const FastCall& call, u64 mask) {
+  const arch::KernelSigcontext& registers = call.program.context;
+  const bool before = call.note != 0, asked = (mask & kSignalSysBit) != 0;
+  if (can_block(registers)) {
+    const bool after = asked || (before && static_cast<i32>(registers.rdi) == SIG_BLOCK);
+    if (after != before) set_sigsys_blocked(after);
+  }
+  if (before && registers.rdx != 0 && call.result == 0) *reinterpret_cast<u64*>(registers.rdx) |= kSignalSysBit;
+}
+
+}  // namespace
+
+i64 finish_mask_change(FastCall* call, u64* interrupted_mask) {
+  const bool blocks = can_block(call->program.context);
+  if (ids_on() && call->issued == kViewOpen) {
+    // A refused call has changed nothing; only behind a bad address for the old mask it has (kernel/signal.c).
+    const bool changed = call->result == 0 || call->result == -EFAULT;
+    if (changed && (blocks || call->note != 0)) {
+      update_view(*call, interrupted_mask != nullptr ? *interrupted_mask : current_mask());
+    }
+    __atomic_store_n(&call->issued, kViewUpdated, __ATOMIC_RELEASE);
+  }
+  if (blocks) {
+    const u64 bit = kSignalSysBit;
+    raw_syscall(__NR_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, sizeof bit);
+    if (interrupted_mask != nullptr) *interrupted_mask &= ~bit;
+  }
+  return call->result;
+}
+
 i64 trapped_sigprocmask(Trap& trap) {
   if (trap.arguments[3] != 8) return -EINVAL;
+  if (FastCall* call = fast_call()) return change_mask_directly(trap, call);
   u64 before = trap.context->signal_mask;
   if (ids_on() && sigsys_blocked()) before |= kSignalSysBit;
   u64 after = before;

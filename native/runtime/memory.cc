@@ -10,6 +10,7 @@
 #include <linux/mman.h>
 #include <linux/stat.h>
 
+#include "runtime/fast_call.h"
 #include "runtime/image_table.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -122,6 +123,7 @@ i64 exact_madvise(u64 address, u64 length, u64 advice) {
       !g_image_table.touches(address, end)) {
     return raw_syscall(__NR_madvise, address, length, advice);
   }
+  give_up_fast_call();
   MappingQuery query;
   if (!query.ok()) return -ENOMEM;  // no fd to be had: giving memory back may fail, wrong bytes may not appear
   i64 hole = 0;

@@ -2,6 +2,7 @@
 // the program's stack in the program's thread, as often as a program asks for the time: no locks, and no system calls
 // but those of the host's vdso.
 #include "runtime/clock.h"
+#include "runtime/fast_call.h"
 #include "runtime/ids.h"
 #include "runtime/ids_kinds.h"
 #include "runtime/state.h"
@@ -16,7 +17,10 @@ STASIS_HOT VdsoLayout g_vdso_layout;
 namespace {
 
 // A clock of a process or thread by the id that the kernel knows. Negative clock ids name one.
-bool is_known_clock(i32* clock_id) { return *clock_id >= 0 || !ids_on() || translate_clock(*clock_id, clock_id) == 0; }
+bool is_known_clock(i32* clock_id) {
+  if (*clock_id >= 0 || !ids_on()) return true;
+  return outside_fast_call([clock_id] { return translate_clock(*clock_id, clock_id) == 0; });
+}
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 
 #include <linux/prctl.h>
 
+#include "runtime/fast_call.h"
 #include "runtime/syscall.h"
 
 extern "C" stasis::i64 stasis_call_on_stack(void* top, stasis::i64 (*function)(void*), void* argument);
@@ -24,6 +25,7 @@ void drop_large_vector(Scratch* scratch) {
 }  // namespace
 
 Scratch* acquire_scratch() {
+  give_up_fast_call();
   u32 self = thread_id();
   for (u32 i = 0; i < kScratchSlots; i++) {
     u32 none = 0;

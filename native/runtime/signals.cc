@@ -1,4 +1,4 @@
-// Actions of signals and the way into a program's handler (see signals.h, arch/x86_64/thunks.S).
+// Actions of signals (see signals.h).
 //
 // Each distinct handler has one thunk for the life of the process; the kernel holds the thunk with the program's own
 // flags, mask and restorer. So the kernel stays the authority on actions, which keeps SA_RESETHAND, exec and vfork
@@ -8,36 +8,24 @@
 
 #include <asm/signal.h>
 
-#include "runtime/births.h"
-#include "runtime/ids.h"
-#include "runtime/ids_complete.h"
 #include "runtime/program_memory.h"
-#include "runtime/scratch.h"
-#include "runtime/sigsys_mask.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
-#include "runtime/text.h"
 #include "runtime/trap.h"
 
 namespace stasis::runtime {
 
 namespace {
 
-constexpr u32 kThunkCount = 4096;
 constexpr u32 kSharedThunks = kThunkCount - 2 * wire::kSignalCount;  // the rest: two for each signal
-constexpr u32 kThunkBytes = 16;
 constexpr u64 kHandlerDefault = 0;
 constexpr u64 kHandlerIgnore = 1;
 constexpr u64 kUnblockable = 1UL << (SIGKILL - 1) | 1UL << (SIGSTOP - 1);
-constexpr u64 kResetHand = 0x80000000;
-constexpr u64 kOnStack = 0x08000000;
-constexpr u64 kRestart = 0x10000000;
-constexpr u32 kStackDisabled = 2;  // SS_DISABLE
 
 }  // namespace
 
 extern "C" {
-extern const char stasis_thunks[], stasis_thunks_end[];
+extern const char stasis_thunks[];
 u64 stasis_thunk_handlers[kThunkCount];  // 0 until taken; the shared ones then never change
 extern const u64 stasis_handler_mask;
 const u64 stasis_handler_mask = kHandlerMask;  // read by blocking.S
@@ -85,6 +73,14 @@ void record_action(u32 signal, const wire::KernelSigaction& action) {
   __atomic_or_fetch(&g_state.actions_known, 1UL << (signal - 1), __ATOMIC_RELEASE);
 }
 
+// An action from the kernel as the program has set it: its handler for the thunk, and SIGSYS in the mask if it was there.
+void present_action(u32 signal, wire::KernelSigaction* action) {
+  action->handler = handler_of(action->handler);
+  const wire::KernelSigaction& recorded = g_state.actions[signal - 1];
+  if (recorded.handler == action->handler && (recorded.mask & ~kSignalSysBit) == action->mask)
+    action->mask = recorded.mask;
+}
+
 i64 change_action(u32 signal, const wire::KernelSigaction* action, wire::KernelSigaction* old) {
   wire::KernelSigaction registered{}, before{};
   if (action != nullptr) {
@@ -97,10 +93,7 @@ i64 change_action(u32 signal, const wire::KernelSigaction* action, wire::KernelS
   if (result < 0) return result;
   if (old != nullptr) {
     *old = before;
-    old->handler = handler_of(before.handler);
-    // The program sees SIGSYS in the mask again if that is how it set the action.
-    const wire::KernelSigaction& recorded = g_state.actions[signal - 1];
-    if (recorded.handler == old->handler && (recorded.mask & ~kSignalSysBit) == old->mask) old->mask = recorded.mask;
+    present_action(signal, old);
   }
   return 0;
 }
@@ -125,122 +118,29 @@ i64 set_action(u32 signal, const wire::KernelSigaction* action, wire::KernelSiga
   return result;
 }
 
+i64 finish_action_query(FastCall* call) {
+  const arch::KernelSigcontext& registers = call->program.context;
+  // The kernel has written there this instant.
+  if (call->result == 0 && registers.rdx != 0) {
+    present_action(static_cast<u32>(registers.rdi), reinterpret_cast<wire::KernelSigaction*>(registers.rdx));
+  }
+  return call->result;
+}
+
 i64 trapped_sigaction(Trap& trap) {
   if (trap.arguments[3] != 8) return -EINVAL;
+  if (FastCall* call = fast_call()) {
+    const u32 number = static_cast<u32>(trap.arguments[0]);
+    if (trap.arguments[1] != 0 || number == kSignalSys) give_up_fast_call();  // g_state is changed under a lock
+    stasis_fast_issue(__NR_rt_sigaction, trap.arguments);
+    return finish_action_query(call);
+  }
   wire::KernelSigaction action, old;
   bool set = trap.arguments[1] != 0, get = trap.arguments[2] != 0;
   if (set && read_program(&action, trap.arguments[1], sizeof action) < 0) return -EFAULT;
   i64 result = set_action(static_cast<u32>(trap.arguments[0]), set ? &action : nullptr, get ? &old : nullptr);
   if (result == 0 && get) result = write_program(trap.arguments[2], &old, sizeof old);
   return result;
-}
-
-namespace {
-
-struct SignalFrame {  // struct rt_sigframe
-  u64 restorer;
-  arch::KernelUcontext context;
-  u8 info[128];
-};
-
-bool on_stack(const arch::KernelStack& stack, u64 address) {
-  return (stack.flags & kStackDisabled) == 0 && address > stack.address && address - stack.address <= stack.bytes;
-}
-
-// True for a frame on the alternate stack when the program itself was not on it.
-bool strays(const arch::KernelUcontext& program, u64 frame_address) {
-  return on_stack(program.stack, frame_address) && !on_stack(program.stack, program.context.rsp);
-}
-
-u64 floating_point_bytes(u64 area) {
-  const auto* software = reinterpret_cast<const arch::FrameSoftwareBytes*>(area + arch::kFrameSoftwareOffset);
-  return software->magic1 == arch::kFrameMagic1 ? software->extended_bytes : 512;
-}
-
-// The frame as the kernel would have put it on the program's stack, had the thread been there.
-u64 move_frame(const SignalFrame* frame, u64 stack_pointer) {
-  u64 top = stack_pointer - 128;  // red zone
-  u64 area = frame->context.context.fpstate;
-  if (area != 0) {
-    u64 bytes = floating_point_bytes(area);
-    top = (top - bytes) & ~63UL;
-    memcpy(reinterpret_cast<void*>(top), reinterpret_cast<const void*>(area), bytes);
-  }
-  u64 target = ((top - sizeof(SignalFrame)) & ~15UL) - 8;
-  auto* moved = reinterpret_cast<SignalFrame*>(target);
-  memcpy(moved, frame, sizeof *frame);
-  if (area != 0) moved->context.context.fpstate = top;
-  return target;
-}
-
-// Puts the context of a signal that hit the blocking window back at the program's own system call (states: blocking.S).
-// `restarts` is the handler's SA_RESTART.
-void roll_back(arch::KernelUcontext* interrupted, const arch::KernelUcontext* program, bool restarts) {
-  u64 at = interrupted->context.rip;
-  bool issued = at > reinterpret_cast<u64>(stasis_blocking_site);
-  u64 result = at == reinterpret_cast<u64>(stasis_blocking_after) ? interrupted->context.rax : interrupted->context.r12;
-  u64 number = program->context.rax;
-  if (issued) {
-    i64 completed = complete_call(*program, static_cast<i64>(result));
-    if (completed == kStartAgainIfAsked) completed = restarts ? kStartAgain : -EINTR;
-    issued = completed != kStartAgain;
-    result = static_cast<u64>(completed);
-  }
-  interrupted->context = program->context;  // floating point state too: the kernel reset the registers at the SIGSYS
-  interrupted->stack = program->stack;      // SS_AUTODISARM turned it off at the SIGSYS
-  if (issued) {
-    interrupted->context.rax = result;
-  } else {
-    interrupted->context.rip -= 2;  // the length of `syscall`
-  }
-  if (number == __NR_execve || number == __NR_execveat) release_scratch_of_thread();
-}
-
-// What the frame's mask and the handler's say of SIGSYS.
-void mask_sigsys(arch::KernelUcontext* interrupted, u64 handler_mask) {
-  const bool blocked = sigsys_blocked();
-  if (blocked) interrupted->signal_mask |= kSignalSysBit;
-  if (!blocked && (handler_mask & kSignalSysBit) != 0) set_sigsys_blocked(true);
-}
-
-}  // namespace
-
-void go_on_waiting(arch::KernelUcontext* interrupted) {
-  if (interrupted->context.rip != reinterpret_cast<u64>(stasis_blocking_after) ||
-      static_cast<i64>(interrupted->context.rax) != -EINTR) {
-    return;
-  }
-  interrupted->context.rip = reinterpret_cast<u64>(stasis_blocking_site);
-  roll_back(interrupted, reinterpret_cast<const arch::KernelUcontext*>(interrupted->context.rbx), true);
-}
-
-// Called on the way into a program's handler, on the handler's stack. `has_info`: the kernel has filled in the frame's
-// siginfo. Returns the frame to enter it with.
-extern "C" u64 stasis_prepare_handler(u32 signal, arch::KernelUcontext* context, u64 frame_address, u32 has_info) {
-  if (has_info != 0 && ids_on()) translate_info(reinterpret_cast<SignalFrame*>(frame_address)->info);
-  wire::KernelSigaction& action = g_state.actions[signal - 1];
-  u64 flags = action.flags;
-  if ((flags & kResetHand) != 0 && owns_memory()) action.handler = kHandlerDefault;  // the kernel has done so
-  leave_birth(context);
-  if (ids_on()) {
-    const bool itself = signal == kSignalSys && (flags & SA_NODEFER) == 0;
-    mask_sigsys(context, itself ? kSignalSysBit : action.mask);
-  }
-  u64 at = context->context.rip;
-  if (at < reinterpret_cast<u64>(stasis_blocking_begin) || at >= reinterpret_cast<u64>(stasis_blocking_end)) {
-    // The runtime's SIGSYS goes to the alternate stack whatever the program wants for its own.
-    if (signal != kSignalSys || (flags & kOnStack) != 0 || !strays(*context, frame_address)) {
-      return frame_address;
-    }
-    return move_frame(reinterpret_cast<const SignalFrame*>(frame_address), context->context.rsp);
-  }
-  const auto* program = reinterpret_cast<const arch::KernelUcontext*>(context->context.rbx);
-  // The SIGSYS frame went to the alternate stack and this one followed it there. A handler without SA_ONSTACK expects
-  // the program's own stack, which may be much larger.
-  bool strayed = (flags & kOnStack) == 0 && strays(*program, frame_address);
-  roll_back(context, program, (flags & kRestart) != 0);
-  if (!strayed) return frame_address;
-  return move_frame(reinterpret_cast<const SignalFrame*>(frame_address), context->context.rsp);
 }
 
 }  // namespace stasis::runtime

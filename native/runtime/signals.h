@@ -4,10 +4,14 @@
 #pragma once
 
 #include "arch/x86_64/sigframe.h"
+#include "runtime/fast_call.h"
 #include "wire/descriptor.h"
 #include "wire/types.h"
 
 namespace stasis::runtime {
+
+inline constexpr u32 kThunkCount = 4096;
+inline constexpr u32 kThunkBytes = 16;
 
 inline constexpr u32 kSignalSys = 31;
 inline constexpr u64 kSignalSysBit = 1UL << (kSignalSys - 1);
@@ -22,8 +26,12 @@ inline constexpr u64 kHandlerMask =
 // -errno.
 i64 set_action(u32 signal, const wire::KernelSigaction* action, wire::KernelSigaction* old);
 
-// For a signal that the program ignores but that has ended its blocking call with EINTR: the call is made again, from its
-// beginning.
-void go_on_waiting(arch::KernelUcontext* interrupted);
+// The second half of a fast rt_sigaction that asks: what the kernel has written is made what the program has set. May be
+// repeated. The call's result.
+i64 finish_action_query(FastCall* call);
+
+// The second half of a fast rt_sigprocmask (masks.cc): SIGSYS is taken out of the mask that the kernel has set. May be
+// repeated. `interrupted_mask`: where a signal has come between, the mask in its frame; else null. The call's result.
+i64 finish_mask_change(FastCall* call, u64* interrupted_mask);
 
 }  // namespace stasis::runtime

@@ -4,9 +4,11 @@
 #include <asm/signal.h>
 
 #include "runtime/filter.h"
+#include "runtime/handlers.h"
 #include "runtime/ids.h"
 #include "runtime/signals.h"
 #include "runtime/sigsys_mask.h"
+#include "runtime/sites.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
@@ -14,8 +16,6 @@
 extern "C" {
 extern const char stasis_sigsys[], stasis_restorer[];
 extern const char stasis_parasite_entry[];
-stasis::u64 stasis_prepare_handler(stasis::u32 signal, stasis::arch::KernelUcontext* context, stasis::u64 frame_address,
-                                   stasis::u32 has_info);
 }
 
 namespace stasis::runtime {
@@ -60,7 +60,7 @@ u64 foreign_signal(const SigsysInfo* info, arch::KernelUcontext* context, u64* f
     raw_syscall(__NR_tgkill, raw_syscall(__NR_getpid), raw_syscall(__NR_gettid), kSignalSys);
     return 0;
   }
-  *frame = stasis_prepare_handler(kSignalSys, context, *frame, 1);
+  *frame = prepare_handler(kSignalSys, context, *frame);
   reinterpret_cast<SigsysFrame*>(*frame)->restorer = action.restorer;
   u64 mask = (context->signal_mask | action.mask) & ~kSignalSysBit;
   raw_syscall(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, 8);
@@ -80,6 +80,7 @@ extern "C" u64 stasis_handle_sigsys(u32, const SigsysInfo* info, arch::KernelUco
   Trap trap{context,
             static_cast<u64>(info->number),
             {registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9}};
+  note_trap(trap, at);
   context->context.rax = static_cast<u64>(dispatch(trap));
   return 0;
 }

@@ -63,8 +63,10 @@ void hold_sigsys(const void* info) {
   }
 }
 
+bool sigsys_held() { return __atomic_load_n(&g_held_count, __ATOMIC_RELAXED) != 0; }
+
 bool take_held_sigsys(void* info) {
-  if (__atomic_load_n(&g_held_count, __ATOMIC_RELAXED) == 0) return false;
+  if (!sigsys_held()) return false;
   HeldSignal* held = held_of(thread_id());
   if (held == nullptr) return false;
   memcpy(info, held->info, sizeof held->info);

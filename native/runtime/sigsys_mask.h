@@ -16,6 +16,9 @@ void set_sigsys_blocked(bool blocked);
 // Keeps one SIGSYS for the calling thread; a further one is dropped, as signals below the real-time ones are.
 void hold_sigsys(const void* info);
 
+// Whether some thread's is kept.
+bool sigsys_held();
+
 // The one that was kept, if there is one. It is forgotten then.
 bool take_held_sigsys(void* info);
 

@@ -9,6 +9,7 @@ extern "C" {
 extern const char stasis_text_begin[], stasis_text_end[];
 extern const char stasis_blocking_begin[], stasis_blocking_site[], stasis_blocking_after[], stasis_blocking_end[];
 extern const char stasis_parasite_entry[], stasis_parasite_sigreturn[];
+extern const char stasis_fast_after[];
 }
 
 namespace stasis::runtime {
@@ -40,6 +41,7 @@ __attribute__((section(".descriptor"), used)) const wire::Descriptor stasis_desc
     .parasite_entry = reinterpret_cast<u64>(stasis_parasite_entry),
     .parasite_sigreturn = reinterpret_cast<u64>(stasis_parasite_sigreturn),
     .state = reinterpret_cast<u64>(&g_state),
+    .fast_call_after = reinterpret_cast<u64>(stasis_fast_after),
     .main_parasite_area = reinterpret_cast<u64>(g_parasite_area),
     .main_parasite_bytes = sizeof g_parasite_area,
     .no_build_id = {},

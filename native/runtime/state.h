@@ -37,6 +37,9 @@ struct ProcessMarks {
   u32 owner_pid;
   u32 action_locks[wire::kSignalCount];  // 1 while a thread changes that signal's action
   u32 scratch_owner[kScratchSlots];      // tid of the thread that uses the slot
+  u32 sites_lock;                        // 1 while a thread rewrites a call site (sites.cc)
+  u32 borrowers;                         // children that share this memory and may be alive (births.cc)
+  u32 virtual_pid;                       // of the owner, 0: not asked yet (ids.cc)
   u32 births_used;                       // upper bound of the births that were ever in use (births.cc)
 };
 extern ProcessMarks g_process;

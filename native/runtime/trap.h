@@ -2,6 +2,7 @@
 #pragma once
 
 #include "arch/x86_64/sigframe.h"
+#include "runtime/fast_call.h"
 #include "wire/types.h"
 
 extern "C" {
@@ -14,8 +15,9 @@ extern const char stasis_blocking_begin[], stasis_blocking_site[], stasis_blocki
 namespace stasis::runtime {
 
 struct Trap {
-  arch::KernelUcontext*
-      context;  // of the SIGSYS frame: what the program's thread was doing; edits take effect on return
+  // Of the SIGSYS frame: what the program's thread was doing; edits take effect on return. In a fast call registers only,
+  // and edits are lost.
+  arch::KernelUcontext* context;
   u64 number;
   u64 arguments[6];  // a copy, which handlers may change before they issue the call
 };
@@ -28,9 +30,10 @@ i64 dispatch(Trap& trap);
 i64 dispatch_base(Trap& trap);
 
 // Issues the call, with trap.arguments as they are now, where it can block and be interrupted. May not return: when a
-// signal arrives, the thread is put back at the program's own call site (see stasis_prepare_handler). So the caller
-// holds nothing that only it could give back.
+// signal arrives, the thread is put back at the program's own call site (see handlers.h). So the caller
+// holds nothing that only it could give back. In a fast call the program's mask is in force anyway.
 inline i64 blocking_call(Trap& trap) {
+  if (fast_call() != nullptr) return stasis_fast_issue(static_cast<i64>(trap.number), trap.arguments);
   return stasis_blocking_call(trap.context, static_cast<i64>(trap.number), trap.arguments);
 }
 

@@ -3,10 +3,13 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <map>
 
 #include "arch/x86_64/sigframe.h"
+#include "tracer/frame.h"
 #include "wire/layout.h"
 
 namespace stasis::tracer {
@@ -56,6 +59,8 @@ class Quiesce {
   }
   Result<bool> settle(Tracee& tracee, const user_regs_struct& registers, Place place);
   Result<bool> trap_queued(const Tracee& tracee);
+  Result<bool> in_stub(std::uint64_t rip);
+  Status abandon_fast_call(const Tracee& tracee, user_regs_struct& registers);
 
   Session& session_;
   const ProcessMemory& memory_;
@@ -70,6 +75,31 @@ Result<bool> Quiesce::trap_queued(const Tracee& tracee) {
     if (is_trap(info)) return true;
   }
   return false;
+}
+
+// Threads that run on may add areas, so the process is asked.
+Result<bool> Quiesce::in_stub(std::uint64_t rip) {
+  const auto field = [this](std::size_t offset) { return runtime_.state + offset; };
+  const auto count = STASIS_TRY(memory_.read_value<u32>(field(offsetof(wire::RuntimeState, stub_area_count))));
+  for (u32 i = 0; i < std::min(count, wire::kMaxStubAreas); ++i) {
+    const auto area = STASIS_TRY(memory_.read_value<wire::StubArea>(field(offsetof(wire::RuntimeState, stub_areas)) +
+                                                                    i * sizeof(wire::StubArea)));
+    if (rip >= area.begin && rip < area.end) return true;
+  }
+  return false;
+}
+
+// A fast call that waits in the kernel, in an open of a FIFO for instance: the thread is put back in front of its system
+// call, as the runtime does for a signal (runtime/fast_call.cc).
+Status Quiesce::abandon_fast_call(const Tracee& tracee, user_regs_struct& registers) {
+  const auto program =
+      STASIS_TRY(memory_.read_value<arch::KernelUcontext>(registers.r15 + wire::kFastCallProgramOffset));
+  const std::uint64_t flags =
+      STASIS_TRY(memory_.read_value<std::uint64_t>(program.context.rsp - wire::kFastCallFlagsBelow));
+  registers = registers_of(program.context, registers);
+  registers.rip -= 2;  // the length of `syscall`
+  registers.eflags = flags;
+  return ptrace::set_registers(tracee.tid, registers);
 }
 
 Result<bool> Quiesce::settle(Tracee& tracee, const user_regs_struct& registers, Place place) {
@@ -117,6 +147,7 @@ Result<bool> Quiesce::on_stop(Tracee& tracee) {
   STASIS_TRY(rewind_if_ended_by_stop(tracee, caught_, registers));
   switch (region_of(runtime_, registers.rip)) {
     case Region::Outside:
+      if (STASIS_TRY(in_stub(registers.rip))) return send_on(tracee);
       return settle(tracee, registers, Place::Outside);
     case Region::WindowBeforeCall:
       return settle(tracee, registers, Place::InWindow);
@@ -132,6 +163,11 @@ Result<bool> Quiesce::on_stop(Tracee& tracee) {
       // Slices of changing length, lest a loop be hit at the same place each time.
       return send_on(tracee, kVdsoSlice + kVdsoSliceStep * (++vdso_rounds_ % kVdsoSliceSteps));
     case Region::Runtime:
+      if (registers.rip == runtime_.fast_call_after && tracee.at != Tracee::At::Entry &&
+          interruption_of(registers, tracee.at) != Interruption::None) {
+        STASIS_TRY(abandon_fast_call(tracee, registers));
+        return settle(tracee, registers, Place::Outside);
+      }
       return send_on(tracee);
   }
   return true;

@@ -7,8 +7,8 @@
 namespace stasis::wire {
 
 inline constexpr u64 kDescriptorMagic = 0x3173697361747353;  // "Sstasis1" backwards in memory order
-// 1: a restored program gets new ids. 2: it keeps them (wire/ids.h).
-inline constexpr u32 kDescriptorVersion = 2;
+// 1: a restored program gets new ids. 2: it keeps them (wire/ids.h). 3: call sites may be rewritten (runtime/sites.h).
+inline constexpr u32 kDescriptorVersion = 3;
 inline constexpr u32 kDescriptorVersionWithoutIds = 1;
 
 inline constexpr u32 kSignalCount = 64;
@@ -29,6 +29,27 @@ struct PageFileIdentity {
   u64 inode;
 };
 
+// A call site that the runtime has rewritten: kSiteBytes bytes at `address`, in the low bits of the words. They stand there only as
+// long as nothing else is mapped in their place.
+inline constexpr u32 kSiteBytes = 5;
+struct RewrittenSite {
+  u64 address;
+  u64 original;
+  u64 replacement;
+};
+inline constexpr u32 kMaxRewrittenSites = 512;
+
+// Pages that the runtime has put between the program's own, for rewritten sites to jump to. No part of the program.
+struct StubArea {
+  u64 begin, end;
+};
+inline constexpr u32 kMaxStubAreas = 8;
+
+// In a fast call r15 holds its address, and so far behind that lies the ucontext with the program's registers, rip behind the system
+// call (runtime/fast_call.h).
+inline constexpr u64 kFastCallProgramOffset = 32;
+inline constexpr u64 kFastCallFlagsBelow = 136;  // the program's flags lie so far below its rsp
+
 // The runtime's mutable state that a checkpoint needs. Lives in the runtime's data; program-visible values only.
 struct RuntimeState {
   KernelSigaction actions[kSignalCount];  // [signal - 1], as the program set them (never a thunk)
@@ -41,6 +62,10 @@ struct RuntimeState {
   u64 image_range_count;           // wire::ImageRange entries at kImageTableBase
   char exe_path[kMaxExePath];      // what /proc/self/exe names for the program
   char runtime_path[kMaxExePath];  // the runtime's own file, executed again at every exec
+  u32 rewritten_site_count;
+  u32 stub_area_count;
+  StubArea stub_areas[kMaxStubAreas];
+  RewrittenSite rewritten_sites[kMaxRewrittenSites];
 };
 
 struct Descriptor {
@@ -55,6 +80,7 @@ struct Descriptor {
   u64 parasite_entry;      // rdi = ParasiteBlock*, rsp = top of a stack of at least 1 KiB
   u64 parasite_sigreturn;  // address of the syscall instruction that ends a parasite run (rip + 2 at its stop)
   u64 state;               // RuntimeState*
+  u64 fast_call_after;     // behind the call that a fast call issues
   u64 main_parasite_area, main_parasite_bytes;  // static memory for the first parasite run, before the arena exists
   u8 no_build_id[20];                           // zero; in runtimes from before the note had its place, the build id
   u32 reserved;

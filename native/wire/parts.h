@@ -10,5 +10,8 @@ inline constexpr u32 kPartBase = 1;      // what interposition always needs
 inline constexpr u32 kPartRestored = 2;  // clocks with an offset, advice on memory that comes from an image
 inline constexpr u32 kPartIds = 4;       // calls that carry resource ids: with a translation table
 inline constexpr u32 kPartNet = 8;       // addresses and ports of an environment
+inline constexpr u32 kPartNoSites = 16;  // no part of the filter: call sites stay as they are (runtime/sites.h)
+
+constexpr u32 sites_part(bool fast_path) { return fast_path ? 0 : kPartNoSites; }
 
 }  // namespace stasis::wire

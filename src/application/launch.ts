@@ -6,6 +6,7 @@ import {
   badValue,
   checkCommand,
   checkEnvironment,
+  checkFastPath,
   checkOptions,
   checkShift,
   checkSignal,
@@ -37,6 +38,8 @@ export interface RunOptions {
   readonly publish?: readonly string[];
   /** For developers: every process id that the program sees is the system's plus this (1 to 4000000), so that a system id shows. */
   readonly shiftIds?: number;
+  /** False: calls that the runtime has to see always trap, and the code of no library is changed to spare that. Default true. */
+  readonly fastPath?: boolean;
   /** Aborted while the application starts: it is killed and removed. */
   readonly signal?: AbortSignal;
 }
@@ -48,6 +51,7 @@ interface CheckedRun {
   readonly cwd: string;
   readonly streams: readonly [Stream, Stream, Stream];
   readonly shiftIds: number;
+  readonly fastPath: boolean;
   readonly environment: { readonly name: string; readonly publish: readonly PublishedPort[] } | undefined;
 }
 
@@ -98,6 +102,7 @@ function checkRun(command: unknown, options: RunOptions): CheckedRun {
     cwd: resolve(options.cwd === undefined ? process.cwd() : checkText('options.cwd', options.cwd)),
     streams: checkStdio(options.stdio),
     shiftIds: checkShift(options.shiftIds),
+    fastPath: checkFastPath(options.fastPath),
     environment: checkEnvironmentPlace(options),
   };
 }
@@ -129,6 +134,7 @@ async function prepareRun(home: Home, run: CheckedRun, mode: 'detached' | 'foreg
     cwd: run.cwd,
     stdio: prepared.stdio.fds,
     shiftIds: run.shiftIds,
+    ...(run.fastPath ? {} : { withoutFastPath: true as const }),
     ...(place === undefined
       ? {}
       : { place: `${place.network}:${place.host}`, publish: place.publish.map(keeperArgument) }),

@@ -8,7 +8,7 @@ import { Application } from '../application/application.js';
 import { leaveToKeeper } from '../application/launch.js';
 import { bringUp, type Place, type Preparation, prepare, takePlace } from '../application/prepare.js';
 import { checkStdio, type Stdio, type Stream } from '../application/stdio.js';
-import { checkOptions, checkShift, checkSignal, checkTimeout } from '../arguments.js';
+import { checkFastPath, checkOptions, checkShift, checkSignal, checkTimeout } from '../arguments.js';
 import { cancelled } from '../errors.js';
 import { type Addon, helperPrograms, type RestoreOptions as NativeOptions, type Restored } from '../native.js';
 import type { Home } from '../store/home.js';
@@ -25,6 +25,8 @@ export interface RestoreOptions {
   readonly stdio?: Stdio;
   /** For developers: ids of processes that are born from now on are the system's plus this (1 to 4000000). */
   readonly shiftIds?: number;
+  /** As for `run`. */
+  readonly fastPath?: boolean;
   readonly signal?: AbortSignal;
   /** Milliseconds; default 30 s. */
   readonly timeout?: number;
@@ -38,13 +40,13 @@ export async function restore(
   checkOptions(options);
   checkSignal(options.signal);
   checkTimeout(options.timeout);
-  const shiftIds = checkShift(options.shiftIds);
+  const interposition = checkInterposition(options);
   const what = `restoring ${snapshot.reference ?? snapshot.path}`;
   throwIfAborted(options.signal, what);
   const place = await takePlace(home, planFor(home, snapshot, options.name, checkStdio(options.stdio), 'detached'));
   const { record, restored } = await bringUp(place, (addon) =>
     rebuild(addon, place, {
-      ...nativeOptions(home, snapshot, place, shiftIds),
+      ...nativeOptions(home, snapshot, place, interposition),
       stdio: place.stdio.fds,
       ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
     }),
@@ -84,24 +86,31 @@ async function rebuild(
 export async function restoreInForeground(
   home: Home,
   snapshot: SnapshotLocation,
-  options: Pick<RestoreOptions, 'name' | 'shiftIds'>,
+  options: Pick<RestoreOptions, 'name' | 'shiftIds' | 'fastPath'>,
 ): Promise<never> {
-  const shiftIds = checkShift(options.shiftIds);
+  const interposition = checkInterposition(options);
   const prepared = await prepare(
     home,
     planFor(home, snapshot, options.name, ['inherit', 'inherit', 'inherit'], 'foreground'),
   );
-  return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(nativeOptions(home, snapshot, prepared, shiftIds)));
+  return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(nativeOptions(home, snapshot, prepared, interposition)));
 }
 
-function nativeOptions(home: Home, snapshot: SnapshotLocation, place: Place, shiftIds: number) {
+type Interposition = Pick<NativeOptions, 'shiftIds' | 'withoutFastPath'>;
+
+function checkInterposition(options: Pick<RestoreOptions, 'shiftIds' | 'fastPath'>): Interposition {
+  const shiftIds = checkShift(options.shiftIds);
+  return checkFastPath(options.fastPath) ? { shiftIds } : { shiftIds, withoutFastPath: true };
+}
+
+function nativeOptions(home: Home, snapshot: SnapshotLocation, place: Place, interposition: Interposition) {
   return {
     keeper: helperPrograms().keeper,
     runtimes: home.runtimes,
     directory: place.paths.directory,
     image: snapshot.path,
     stamps: home.verified,
-    shiftIds,
+    ...interposition,
   };
 }
 

@@ -187,6 +187,15 @@ describe('the table of calls', () => {
     if (process.env.UPDATE_DOCS) writeFileSync(path(document), lines.join('\n'));
   });
 
+  test('has the calls with a fast path that the sources have', () => {
+    const [, source = ''] = /^bool has_fast_handler\([^]*?\{([^]*?)^\}/m.exec(read('native/runtime/sites.cc')) ?? [];
+    const [, text = ''] = /^These calls have a fast path[^:]*:([^]*?)\n\n/m.exec(read(document)) ?? [];
+    const inSource = [...source.matchAll(/case __NR_(\w+):/g)].map(([, name]) => name);
+    const inDocument = [...text.matchAll(/`(\w+)`/g)].map(([, name]) => name);
+    expect(inSource.length).toBeGreaterThan(20);
+    expect(inDocument.sort()).toEqual(inSource.sort());
+  });
+
   test('names tests that exist', () => {
     for (const { cells } of rows()) {
       const proofs = [...(cells[5] as string).matchAll(/`([\w.-]+)`/g)].map(([, name = '']) => name);

@@ -14,6 +14,7 @@ interface Options {
   readonly name?: string;
   readonly detach?: boolean;
   readonly shiftIds?: number;
+  readonly fastPath: boolean;
 }
 
 export function define(command: Command, run: ActionRunner): void {
@@ -21,10 +22,12 @@ export function define(command: Command, run: ActionRunner): void {
     .argument('<snapshot>', 'NAME (its latest), NAME@N, an application id, or a path with a slash')
     .option('-n, --name <name>', 'name of the application; default: the one it was saved under')
     .option('-d, --detach', 'run in the background and print the name; output goes to logs')
+    .option('--no-fast-path', 'change no code of libraries: calls that the runtime has to see always trap')
     .addOption(new Option('--shift-ids <n>', 'add n to the ids of new processes').argParser(parseShift).hideHelp())
     .action((reference: string, options: Options) =>
       run(async (output) => {
         const common = {
+          fastPath: options.fastPath,
           ...(options.name === undefined ? {} : { name: options.name }),
           ...(options.shiftIds === undefined ? {} : { shiftIds: options.shiftIds }),
         };

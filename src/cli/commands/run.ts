@@ -19,6 +19,7 @@ interface Options {
   readonly envFile?: readonly string[];
   readonly cwd?: string;
   readonly shiftIds?: number;
+  readonly fastPath: boolean;
   readonly environment?: string;
   readonly publish?: readonly string[];
 }
@@ -35,11 +36,13 @@ export function define(command: Command, run: ActionRunner): void {
     .option('--environment <name>', 'run in an environment, with addresses and ports of its own')
     .option('--publish <host:port[:vport]>', 'make a port of the environment reachable there; repeatable', collect)
     .addOption(new Option('--shift-ids <n>', 'add n to every id the program sees').argParser(parseShift).hideHelp())
+    .option('--no-fast-path', 'change no code of libraries: calls that the runtime has to see always trap')
     .passThroughOptions()
     .action((words: string[], options: Options) =>
       run(async (output) => {
         const common = {
           env: environment(options),
+          fastPath: options.fastPath,
           ...(options.name === undefined ? {} : { name: options.name }),
           ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
           ...(options.environment === undefined ? {} : { environment: options.environment }),
