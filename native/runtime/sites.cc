@@ -55,7 +55,7 @@ struct Counter {
   u32 address;  // low half
   u32 traps;
 };
-Counter g_counters[kCounters];
+STASIS_HOT Counter g_counters[kCounters];
 u32 g_stubs_used[wire::kMaxStubAreas];
 
 // Calls whose handlers may be given up at any instant (fast_call.h).

@@ -59,12 +59,12 @@ struct RuntimeState {
   u32 page_file_count;                    // entries of page_files; 0 in a process that was never restored
   u32 restored;                           // 1 in a process rebuilt from an image (not in what it execs)
   PageFileIdentity page_files[kMaxPageFiles];
-  u64 image_range_count;           // wire::ImageRange entries at kImageTableBase
-  char exe_path[kMaxExePath];      // what /proc/self/exe names for the program
-  char runtime_path[kMaxExePath];  // the runtime's own file, executed again at every exec
+  u64 image_range_count;  // wire::ImageRange entries at kImageTableBase
   u32 rewritten_site_count;
   u32 stub_area_count;
   StubArea stub_areas[kMaxStubAreas];
+  char exe_path[kMaxExePath];      // what /proc/self/exe names for the program
+  char runtime_path[kMaxExePath];  // the runtime's own file, executed again at every exec
   RewrittenSite rewritten_sites[kMaxRewrittenSites];
 };
 
