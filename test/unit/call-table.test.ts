@@ -188,7 +188,8 @@ describe('the table of calls', () => {
   });
 
   test('has the calls with a fast path that the sources have', () => {
-    const [, source = ''] = /^bool has_fast_handler\([\s\S]*?\{([\s\S]*?)^\}/m.exec(read('native/runtime/sites.cc')) ?? [];
+    const [, source = ''] =
+      /^bool has_fast_handler\([\s\S]*?\{([\s\S]*?)^\}/m.exec(read('native/runtime/sites.cc')) ?? [];
     const [, text = ''] = /^These calls have a fast path[^:]*:([\s\S]*?)\n\n/m.exec(read(document)) ?? [];
     const inSource = [...source.matchAll(/case __NR_(\w+):/g)].map(([, name]) => name);
     const inDocument = [...text.matchAll(/`(\w+)`/g)].map(([, name]) => name);
