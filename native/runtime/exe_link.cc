@@ -21,18 +21,6 @@ bool read_other(u32 system_pid, void* to, u64 from, u64 bytes) {
   return raw_syscall(__NR_process_vm_readv, system_pid, &local, 1, &remote, 1, 0) == static_cast<i64>(bytes);
 }
 
-// The process whose exe link `path` names: 0 is the caller, -1 none.
-i64 process_of_link(const char* path) {
-  if (!starts_with(path, "/proc/")) return -1;
-  path += 6;
-  if (string_equal(path, "self/exe") || string_equal(path, "thread-self/exe")) return 0;
-  if (*path < '1' || *path > '9') return -1;
-  const u64 number = read_decimal(path);
-  if (!string_equal(path, "/exe") || number >= wire::kPidLimit) return -1;
-  const i64 pid = ids_on() ? system_of(static_cast<i32>(number)) : static_cast<i64>(number);
-  return pid == raw_syscall(__NR_getpid) ? 0 : pid > 0 ? pid : -1;
-}
-
 struct OtherLink {
   u32 pid;
   u64 buffer;
@@ -61,7 +49,16 @@ __attribute__((noinline)) i64 read_other_link(u32 pid, u64 buffer, i64 capacity)
 
 }  // namespace
 
-bool is_own_exe_link(const char* path) { return process_of_link(path) == 0; }
+i64 process_of_exe_link(const char* path) {
+  if (!starts_with(path, "/proc/")) return -1;
+  path += 6;
+  if (string_equal(path, "self/exe") || string_equal(path, "thread-self/exe")) return 0;
+  if (*path < '1' || *path > '9') return -1;
+  const u64 number = read_decimal(path);
+  if (!string_equal(path, "/exe") || number >= wire::kPidLimit) return -1;
+  const i64 pid = ids_on() ? system_of(static_cast<i32>(number)) : static_cast<i64>(number);
+  return pid == raw_syscall(__NR_getpid) ? 0 : pid > 0 ? pid : -1;
+}
 
 bool read_exe_path(u32 system_pid, char* path) {
   if (system_pid == 0 || system_pid == static_cast<u64>(raw_syscall(__NR_getpid))) {
@@ -89,7 +86,7 @@ i64 trapped_readlink(Trap& trap) {
   i64 capacity = static_cast<i32>(trap.arguments[at ? 3 : 2]);  // the kernel's parameter is an int
   char path[48];                                                // longer than any name of the link
   i64 process = -1;
-  if (capacity > 0 && read_program_string(path, path_address, sizeof path) > 0) process = process_of_link(path);
+  if (capacity > 0 && read_program_string(path, path_address, sizeof path) > 0) process = process_of_exe_link(path);
   if (process > 0) {
     const i64 result = read_other_link(static_cast<u32>(process), buffer, capacity);
     if (result != -ENOENT) return result;

@@ -5,9 +5,9 @@
 
 namespace stasis::runtime {
 
-// True if `path` is one of the names of the calling process' own exe link: /proc/self/exe, /proc/thread-self/exe,
-// /proc/PID/exe.
-bool is_own_exe_link(const char* path);
+// The process whose exe link `path` names (/proc/self/exe, /proc/thread-self/exe, /proc/PID/exe), by system pid: 0 is the
+// caller, -1 none.
+i64 process_of_exe_link(const char* path);
 
 // What the exe link of a process is to programs, into a buffer of wire::kMaxExePath bytes: 0 stands for the caller. False
 // for a process that has no runtime, or none that may be looked at.

@@ -108,6 +108,15 @@ i64 name_by_fd(ExecRequest* request, const FileName& name) {
   return 0;
 }
 
+// The descriptor that such a path names may be closed by the exec, though not its file.
+bool names_fd(const char* path) { return starts_with(path, "/proc/self/fd/") || starts_with(path, "/dev/fd/"); }
+
+i64 keep_open(ExecRequest* request) {
+  const i64 fd = raw_syscall(__NR_openat, AT_FDCWD, request->program, O_RDONLY | O_NONBLOCK, 0);
+  if (fd >= 0) request->scratch->program_fd = static_cast<i32>(fd);
+  return fd < 0 ? fd : 0;
+}
+
 // The path with system pids where it leads through /proc, or the file behind another process' exe link; in the free room.
 // `path` itself if there is nothing to translate, null for a process that the application does not know.
 const char* translated_path(const ExecRequest& request, const char* path) {
@@ -131,8 +140,9 @@ i64 resolve_path(ExecRequest* request) {
   if ((request->flags & ~static_cast<u64>(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return -EINVAL;
   request->name = keep_text(request);
   request->program = path;
-  if (length > 0 && is_own_exe_link(path)) {
-    request->program = g_state.exe_path;
+  if (const i64 process = process_of_exe_link(path);
+      process >= 0 && read_exe_path(static_cast<u32>(process), free_room(*request))) {
+    request->program = keep_text(request);
     return check_permission({AT_FDCWD, request->program, 0});
   }
   if (length > 0 && ids_on()) request->program = translated_path(*request, path);
@@ -143,8 +153,8 @@ i64 resolve_path(ExecRequest* request) {
   if (length == 0 && request->directory == AT_FDCWD) return -EACCES;  // the working directory itself
   i64 result = check_permission(name);
   if (result < 0) return result;
-  const bool by_fd = request->directory != AT_FDCWD && request->program[0] != '/';
-  return by_fd ? name_by_fd(request, name) : 0;
+  if (request->directory != AT_FDCWD && request->program[0] != '/') return name_by_fd(request, name);
+  return names_fd(request->program) ? keep_open(request) : 0;
 }
 
 // True if the file that a script's interpreter would open by /dev/fd/N is closed by the exec.

@@ -201,8 +201,8 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
   const char* name = marker.name_index != 0 ? initial.arguments[1 + marker.name_index] : path;
   write_auxiliary(initial.auxiliary, program, name);
   // An fd has no name of its own: the file's, as since 6.14.
-  raw_syscall(__NR_prctl, PR_SET_NAME,
-              base_name(marker.program_fd >= 0 && marker.name_index == 0 ? g_state.exe_path : name));
+  const bool nameless = marker.program_fd >= 0 && marker.name_index == 0 && starts_with(name, "/dev/fd/");
+  raw_syscall(__NR_prctl, PR_SET_NAME, base_name(nameless ? g_state.exe_path : name));
   u64* program_stack = stack + 2;  // without marker and path; still aligned to 16
   program_stack[0] = initial.count - 2;
   set_memory_map(initial, program_stack, program);
