@@ -26,7 +26,7 @@ class Findings {
   void add(const std::string& where, const std::string& what, const std::string& remedy) {
     lines_.push_back(where + ": " + what + "; " + remedy);
   }
-  // As add, for what the program is about to end by itself, such as a connection that its peer has closed.
+  // As add, for what is about to end by itself, such as a connection that its peer has closed.
   void add_passing(const std::string& where, const std::string& what, const std::string& remedy) {
     add(where, what, remedy);
     ++passing_;
