@@ -168,6 +168,7 @@
       "native/runtime/net_connect.cc",
       "native/runtime/net_messages.cc",
       "native/runtime/net_names.cc",
+      "native/runtime/own_filters.cc",
       "native/runtime/own_vdso.cc",
       "native/runtime/proc_path.cc",
       "native/runtime/program_file.cc",

@@ -22,7 +22,6 @@ namespace stasis::checkpoint {
 namespace {
 
 constexpr std::size_t kStartTime = 22;
-constexpr std::uint64_t kOwnFilters = 1;
 
 struct Table {
   int type;
@@ -56,14 +55,15 @@ void refuse_children(const Subject& subject, const std::vector<pid_t>& children,
   }
 }
 
-// The runtime installed one filter; those that this process has too were there before (a container's).
+// The runtime installed the first filter, and perhaps some on top of it; those that this process has too were there
+// before (a container's).
 void refuse_filters(const Subject& subject, const procfs::Fields& status, Findings& findings) {
   const auto own = procfs::read_status(::getpid());
   const std::uint64_t inherited = own.ok() ? own.value().number("Seccomp_filters") : 0;
   const std::uint64_t filters = status.number("Seccomp_filters");
-  if (filters > kOwnFilters + inherited) {
-    findings.add(subject.where(),
-                 std::to_string(filters - kOwnFilters - inherited) + " seccomp filters of the program's own",
+  const std::uint64_t known = inherited + 1 + subject.stacked_filters;
+  if (filters > known) {
+    findings.add(subject.where(), std::to_string(filters - known) + " seccomp filters of the program's own",
                  "run the program with its sandbox switched off");
   }
 }
@@ -177,6 +177,7 @@ Status read_runtime(const ProcessMemory& memory, Subject& subject) {
   const auto state = STASIS_TRY(memory.read_value<wire::RuntimeState>(subject.runtime.state));
   const std::uint32_t count = std::min(state.page_file_count, wire::kMaxPageFiles);
   subject.page_files.assign(state.page_files, state.page_files + count);
+  subject.stacked_filters = state.stacked_filters;
   note_sites(state, subject);
   subject.ids = STASIS_TRY(IdTable::open(subject.pid));
   return read_backed_ranges(memory, state, subject);

@@ -67,6 +67,7 @@ struct Subject {
   Phase phase = Phase::Before;
   wire::Descriptor runtime{};
   std::string runtime_build_id;                    // hex; empty while the process is on its way into the runtime
+  std::uint64_t stacked_filters = 0;               // of the runtime's, on top of its first
   std::vector<wire::PageFileIdentity> page_files;  // files whose private mappings stand for anonymous memory ...
   std::vector<BackedRange> backed_ranges;          // ... except here; ascending
   std::vector<wire::RewrittenSite> sites;          // call sites that the runtime has rewritten ...

@@ -36,6 +36,9 @@ i64 dispatch_base(Trap& trap) {
     case __NR_readlink:
     case __NR_readlinkat:
       return trapped_readlink(trap);
+    case __NR_prctl:
+    case __NR_seccomp:
+      return trapped_seccomp(trap);
     case __NR_mmap:
       return trapped_reservation(trap);
     case __NR_madvise:

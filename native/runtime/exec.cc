@@ -279,6 +279,8 @@ Marker marker_for_descendant() {
   marker.parts = g_private.parts & ~(kPartBase | kPartRestored);
   marker.ids_fd = parked_fd();
   marker.vdso = g_vdso_layout;
+  marker.stacked_filters = g_state.stacked_filters;
+  marker.forgone = g_private.forgone;
   marker.monotonic_offset_ns = g_state.monotonic_offset_ns;
   marker.boottime_offset_ns = g_state.boottime_offset_ns;
   return marker;

@@ -114,6 +114,8 @@ inline constexpr Entry kEntries[] = {
     {__NR_statfs, kPartIds, Test::Always},
     {.number = __NR_getpriority, .part = kPartIds, .test = Test::Always, .last = __NR_sched_getscheduler},
     {__NR_sched_rr_get_interval, kPartIds, Test::Always},
+    // Filters of the program's own (own_filters.h): PR_SET_SECCOMP.
+    {__NR_prctl, kPartBase, Test::OneOf, 0, 0, {22, -1}},
     {__NR_prctl, kPartIds, Test::OneOf, 0, 0, {0x59616d61 /* PR_SET_PTRACER */, 62 /* PR_SCHED_CORE */, -1}},
     {__NR_gettid, kPartIds, Test::Always},
     {.number = __NR_getxattr, .part = kPartIds, .test = Test::Always, .last = __NR_lgetxattr},
@@ -164,6 +166,7 @@ inline constexpr Entry kEntries[] = {
     {__NR_sendmmsg, kPartIds, Test::Always},
     {.number = __NR_process_vm_readv, .part = kPartIds, .test = Test::Always, .last = __NR_kcmp},
     {.number = __NR_sched_setattr, .part = kPartIds, .test = Test::Always, .last = __NR_sched_getattr},
+    {__NR_seccomp, kPartBase, Test::OneOf, 0, 0, {1 /* SECCOMP_SET_MODE_FILTER */, -1}},
     {__NR_execveat, kPartBase, Test::Always},
     {__NR_statx, kPartIds, Test::Not, 2, 0x1000},  // as newfstatat
     {__NR_statx, kPartIds, Test::ParkedFd, 0},

@@ -17,6 +17,7 @@
 #include "runtime/ids.h"
 #include "runtime/ids_complete.h"
 #include "runtime/ids_table.h"
+#include "runtime/own_filters.h"
 #include "runtime/program_memory.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -44,6 +45,7 @@ u64 read_list_head(RobustListHead* head) {
 
 // A leader that has ended stays visible while its process has other threads, or until it is waited for.
 bool is_zombie(u32 system_tid) {
+  if (!may_call(kOwnFiles)) return false;
   char text[128];  // the name has 64 bytes at most
   write_text(write_decimal(write_text(text, "/proc/"), system_tid), "/stat");
   const i64 fd = raw_syscall(__NR_openat, AT_FDCWD, text, O_RDONLY | O_CLOEXEC, 0);
@@ -210,8 +212,9 @@ i64 trapped_futex(Trap& trap) {
 }
 
 i64 trapped_exit(Trap& trap) {
-  const u32 virtual_tid = virtual_of(static_cast<u32>(raw_syscall(__NR_gettid)));
-  walk_robust_list(virtual_tid);
+  if (may_call(kOwnThreadId) && may_call(kOwnRobustList)) {
+    walk_robust_list(virtual_of(static_cast<u32>(raw_syscall(__NR_gettid))));
+  }
   return raw_syscall(static_cast<i64>(trap.number), trap.arguments[0]);
 }
 

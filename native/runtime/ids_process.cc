@@ -39,6 +39,7 @@ i64 priority_call(Trap& trap, u32 process, u32 group) {
 }
 
 i64 process_control(Trap& trap) {
+  if (static_cast<u32>(trap.arguments[0]) == PR_SET_SECCOMP) return trapped_seccomp(trap);
   if (static_cast<u32>(trap.arguments[0]) == PR_SET_PTRACER) {
     // A whole register: PR_SET_PTRACER_ANY is all ones.
     if (trap.arguments[1] != PR_SET_PTRACER_ANY) trap.arguments[1] = verified_argument(trap.arguments[1]);

@@ -95,7 +95,11 @@ class NumberFilter {
                               SECCOMP_FILTER_FLAG_SPEC_ALLOW, 0};
     for (u64 flags : kFlags) {
       const i64 result = raw_syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-      if (result == 0) return 0;
+      if (result == 0) {
+        // A child that borrows this memory has its filters for itself: a checkpoint takes them for its own.
+        if (owns_memory()) __atomic_fetch_add(&g_state.stacked_filters, 1, __ATOMIC_RELAXED);
+        return 0;
+      }
       if (result < 0 && result != -EINVAL) return result;
     }
     return -EINVAL;

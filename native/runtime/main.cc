@@ -48,6 +48,9 @@ extern "C" [[noreturn]] void stasis_main(u64* initial_stack) {
     report_fail(wire::Step::ParseMarker, 0, 0, 0, nullptr);
   }
   map_report(marker);
+  // Nothing is written that is 0 already: that would cost a page.
+  if (marker.stacked_filters != 0) g_state.stacked_filters = marker.stacked_filters;
+  if (marker.forgone != 0) g_private.forgone = marker.forgone;
   start_process();
   if (i64 result = map_ids(marker); result < 0) {
     report_fail(wire::Step::MapIds, result, static_cast<u64>(marker.ids_fd), 0, nullptr);

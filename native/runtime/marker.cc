@@ -64,6 +64,10 @@ bool take_field(const char*& text, Marker* marker) {
     marker->ids_fd = static_cast<i32>(read_decimal(text));
   } else if (take_key(text, "parts=")) {
     marker->parts = static_cast<u32>(read_decimal(text));
+  } else if (take_key(text, "filters=")) {
+    marker->stacked_filters = static_cast<u32>(read_decimal(text));
+  } else if (take_key(text, "forgone=")) {
+    marker->forgone = static_cast<u32>(read_decimal(text));
   } else if (take_key(text, "name=")) {
     marker->name_index = static_cast<u32>(read_decimal(text));
   } else if (take_key(text, "mono=")) {
@@ -106,6 +110,8 @@ u64 format_marker(const Marker& marker, char* to) {
   if (marker.program_fd >= 0) end = write_field(end, "close=", marker.program_fd);
   if (marker.ids_fd >= 0) end = write_field(end, "ids=", marker.ids_fd);
   if (marker.parts != 0) end = write_field(end, "parts=", marker.parts);
+  if (marker.stacked_filters != 0) end = write_field(end, "filters=", marker.stacked_filters);
+  if (marker.forgone != 0) end = write_field(end, "forgone=", marker.forgone);
   if (marker.name_index != 0) end = write_field(end, "name=", marker.name_index);
   if (marker.vdso.count != 0) end = write_layout(end, marker.vdso);
   if (marker.restored_filter) {

@@ -18,6 +18,8 @@ struct Marker {
   i32 program_fd = -1;           // close
   i32 ids_fd = -1;               // ids
   u32 parts = 0;                 // parts: of the filter, beside the base
+  u32 stacked_filters = 0;       // filters
+  u32 forgone = 0;               // forgone
   u32 name_index = 0;  // name: index in the program's argv of the string for AT_EXECFN, plus 1; 0: the program's path
   i64 monotonic_offset_ns = 0;    // mono
   i64 boottime_offset_ns = 0;     // boot

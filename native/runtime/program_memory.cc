@@ -1,7 +1,7 @@
 // Reading and writing the program's memory (see program_memory.h).
 #include "runtime/program_memory.h"
 
-#include "runtime/state.h"
+#include "runtime/own_filters.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 #include "wire/layout.h"
@@ -17,15 +17,15 @@ struct IoVector {
 
 // One piece. process_vm_readv may copy less than asked when it meets a bad page; the caller then sees a short count.
 i64 copy_piece(i64 call, u64 own, u64 program, u64 bytes) {
-  if (__atomic_load_n(&g_private.no_process_vm, __ATOMIC_RELAXED) == 0) {
+  if (may_call(kOwnMemory)) {
     IoVector local{own, bytes}, remote{program, bytes};
     // The thread's own id: the leader's may be that of a thread that has ended, whose memory the kernel cannot find.
     i64 result = raw_syscall(call, raw_syscall(__NR_gettid), &local, 1, &remote, 1, 0);
     if (result != -ENOSYS && result != -EPERM) return result;
-    __atomic_store_n(&g_private.no_process_vm, 1, __ATOMIC_RELAXED);
+    forgo(kOwnMemory);
   }
-  // An outer sandbox forbids the call (Docker's profile before kernel 4.8 did): a bad pointer is then a fault, as in a
-  // library.
+  // A filter of the program's own or an outer sandbox forbids the call (Docker's profile before kernel 4.8 did): a bad
+  // pointer is then a fault, as in a library.
   u64 to = call == __NR_process_vm_readv ? own : program;
   u64 from = call == __NR_process_vm_readv ? program : own;
   memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes);

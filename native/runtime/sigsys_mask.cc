@@ -2,6 +2,7 @@
 // of two threads that meet there the later one is right, and the other sees SIGSYS unblocked.
 #include "runtime/sigsys_mask.h"
 
+#include "runtime/own_filters.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 
@@ -22,7 +23,9 @@ constexpr u32 kFilling = ~0u;
 HeldSignal g_held[kHeld];
 u32 g_held_count;  // how many are in use, or more
 
-u32 thread_id() { return static_cast<u32>(raw_syscall(__NR_gettid)); }
+constexpr u32 kAnyThread = 1;
+
+u32 thread_id() { return may_call(kOwnThreadId) ? static_cast<u32>(raw_syscall(__NR_gettid)) : kAnyThread; }
 
 HeldSignal* held_of(u32 thread) {
   for (HeldSignal& held : g_held) {

@@ -24,10 +24,10 @@ namespace stasis::runtime {
 extern wire::RuntimeState g_state;
 
 struct PrivateState {
-  u32 parts;          // of the filter (filter.h): this application's, and so its descendants'
-  u32 ids;            // 1: a translation table is mapped (ids.h)
-  u64 interpreter;    // hash of the name of the loader that this process was loaded with, 0: none
-  u32 no_process_vm;  // 1: process_vm_readv is refused here (an outer sandbox), so program memory is read directly
+  u32 parts;        // of the filter (filter.h): this application's, and so its descendants'
+  u32 ids;          // 1: a translation table is mapped (ids.h)
+  u64 interpreter;  // hash of the name of the loader that this process was loaded with, 0: none
+  u32 forgone;      // calls of the runtime's own that a filter refuses (own_filters.h)
 };
 extern PrivateState g_private;
 

@@ -66,6 +66,7 @@ struct RuntimeState {
   char exe_path[kMaxExePath];      // what /proc/self/exe names for the program
   char runtime_path[kMaxExePath];  // the runtime's own file, executed again at every exec
   RewrittenSite rewritten_sites[kMaxRewrittenSites];
+  u64 stacked_filters;  // seccomp filters of the runtime's on top of the first (runtime/ids_signalfd.cc)
 };
 
 struct Descriptor {

@@ -20,6 +20,8 @@
 //                its header
 //     parts=N    the parts of the filter that the application has beside the base (wire/parts.h)
 //     vdso=N.N...  how the kernel's vdso is laid out, which an executing process has found out (runtime/marker.cc)
+//     filters=N  how many filters the runtime has put on top of the application's (RuntimeState)
+//     forgone=N  calls of the runtime's own that the program's filters refuse (runtime/own_filters.h)
 //     rt=PATH    absolute path of the runtime's file
 //
 // argv has two entries in front of the program's own, an even number, so that the stack stays 16-byte aligned when they are dropped.

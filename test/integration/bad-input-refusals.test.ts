@@ -27,6 +27,7 @@ describe.each(users)('as $name', (user) => {
     ['inotify', /fd \d+.*inotify/is],
     ['memfd', /fd \d+.*memfd/is],
     ['signalfd', /fd \d+.*signalfd/is],
+    ['filter', /1 seccomp filter.* of the program's own/],
     ['child', /child|process \d+/i],
     ['posix-timer', /timer/i],
     ['sysv-shm', /(SYSV|System V|shared memory|0x[0-9a-f]+)/i],

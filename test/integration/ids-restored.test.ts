@@ -7,13 +7,14 @@
 //
 // After a plain launch and with shifted ids, where those that are born after a restore are shifted as well.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { LibraryAgent } from '../support/agent.js';
 import { TestHome } from '../support/home.js';
 import { freePort } from '../support/http.js';
 import { idPrograms, ids, shift } from '../support/id-programs.js';
+import { compiledPrograms } from '../support/paths.js';
 import { fill, Redis, redisInfo, redisWords, saveInChild } from '../support/redis.js';
 import { users } from '../support/users.js';
 import { until } from '../support/waiting.js';
@@ -24,6 +25,19 @@ const modes = [
 ];
 
 describe.each(users)('as $name', (user) => {
+  // The runtime watches the numbers of signalfds by filters of its own, which stay when they are closed.
+  test.concurrent.each(['signalfd-closed', 'signalfd-exec'])('a program that had signalfds once: %s', async (kind) => {
+    await using home = TestHome.create(user);
+    const agent = new LibraryAgent(home);
+    await agent.run('program', [join(compiledPrograms, 'refused'), kind], {}, { shiftIds: shift });
+    await home.outputLine('program', 'listening');
+    const filters = /^Seccomp_filters:\t(\d+)$/m.exec(readFileSync(`/proc/${home.pid('program')}/status`, 'utf8'));
+    expect(Number(filters?.[1])).toBeGreaterThan(1);
+    await agent.checkpoint('program');
+    await agent.restore('program@1', 'copy', { shiftIds: shift });
+    await until('a tick', () => /^\d+\n/.test(home.output('copy')));
+  });
+
   describe.each(modes)('$mode', ({ options }) => {
     test.concurrent.each(Object.entries(idPrograms))('%s', async (_name, words) => {
       await using home = TestHome.create(user);

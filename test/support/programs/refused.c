@@ -4,6 +4,8 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 #include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -48,6 +51,19 @@ static void hold(const char* kind) {
     need(memfd_create("held", 0) >= 0, "memfd");
   } else if (!strcmp(kind, "signalfd")) {
     need(signalfd(-1, &set, 0) >= 0, "signalfd");
+  } else if (!strcmp(kind, "signalfd-closed") || !strcmp(kind, "signalfd-exec")) {
+    // Two of them, which is nothing to save any more.
+    for (int i = 0; i < 2; i++) {
+      int fd = signalfd(-1, &set, SFD_NONBLOCK);
+      need(fd >= 0 && dup2(fd, fd + 1 + i) >= 0 && close(fd) == 0 && close(fd + 1 + i) == 0, "signalfd");
+    }
+    if (!strcmp(kind, "signalfd-exec")) need(execl("/proc/self/exe", "refused", "nothing", NULL) == 0, "execl");
+  } else if (!strcmp(kind, "nothing")) {
+  } else if (!strcmp(kind, "filter")) {
+    struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = {1, &code};
+    need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
+    need(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
   } else if (!strcmp(kind, "child")) {
     if (fork() == 0)
       for (;;) pause();
