@@ -17,6 +17,7 @@
 #include "runtime/own_filters.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
+#include "runtime/vdso.h"
 
 namespace stasis::runtime {
 
@@ -234,7 +235,12 @@ bool system_target(i32 virtual_target, i32* system_target) {
 u32 stamp_now() {
   // Not by the vdso: two pages that many a process never touches, and code that may use r15 (fast_call.h).
   Timespec time{};
-  raw_syscall(__NR_clock_gettime, CLOCK_BOOTTIME, &time);
+  if (may_call(kOwnClock) || g_host_vdso.clock_gettime == nullptr) {
+    raw_syscall(__NR_clock_gettime, CLOCK_BOOTTIME, &time);
+  } else {
+    give_up_fast_call();
+    g_host_vdso.clock_gettime(CLOCK_BOOTTIME, &time);
+  }
   return wire::id_stamp(time.seconds * kNanosecondsPerSecond + time.nanoseconds);
 }
 

@@ -15,6 +15,7 @@
 #include "runtime/text.h"
 #include "runtime/trap.h"
 #include "wire/layout.h"
+#include "wire/parts.h"
 
 namespace stasis::runtime {
 
@@ -33,6 +34,7 @@ constexpr OwnNumber kOwnNumbers[] = {
     {__NR_openat, kOwnFiles},
     {__NR_read, kOwnFiles},
     {__NR_close, kOwnFiles},
+    {__NR_clock_gettime, kOwnClock},
     {__NR_get_robust_list, kOwnRobustList},
 };
 
@@ -156,7 +158,12 @@ i64 trapped_seccomp(Trap& trap) {
   if (mode == filters && read_program(&program, trap.arguments[2], sizeof program) == 0) forgo(refused_by(program));
   const i64 result = raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2],
                                  trap.arguments[3], trap.arguments[4]);
-  if (result < 0) __atomic_store_n(&g_private.forgone, before, __ATOMIC_RELAXED);
+  if (result < 0) {
+    __atomic_store_n(&g_private.forgone, before, __ATOMIC_RELAXED);
+  } else {
+    // Rewriting of call sites takes calls of many kinds, which a sandboxed program may do without.
+    __atomic_fetch_or(&g_private.parts, wire::kPartNoSites, __ATOMIC_RELAXED);
+  }
   return result;
 }
 

@@ -11,13 +11,13 @@
 namespace stasis::runtime {
 
 enum OwnCall : u32 {
-  kOwnMemory = 1,     // process_vm_readv, process_vm_writev. Without: program memory is read and written directly
-  kOwnThreadId = 2,   // gettid. Without: all threads count as one where only SIGSYS in masks is at stake
-  kOwnProcessId = 4,  // getpid. Without: a child that borrows its parent's memory is not told from it
-  kOwnProbe = 8,      // kill with signal 0. Without: what may exist does
-  kOwnFiles = 16,     // openat, read, close. Without: an entry of the table is believed unseen
-  kOwnRobustList =
-      32,  // get_robust_list. Without: robust mutexes of a thread that ends are found by their waiters alone
+  kOwnMemory = 1,       // process_vm_readv, process_vm_writev. Without: program memory is read and written directly
+  kOwnThreadId = 2,     // gettid. Without: all threads count as one where only SIGSYS in masks is at stake
+  kOwnProcessId = 4,    // getpid. Without: a child that borrows its parent's memory is not told from it
+  kOwnProbe = 8,        // kill with signal 0. Without: what may exist does
+  kOwnFiles = 16,       // openat, read, close. Without: an entry of the table is believed unseen
+  kOwnRobustList = 32,  // get_robust_list. Without: only waiters find out that a robust mutex's owner has ended
+  kOwnClock = 64,       // clock_gettime. Without: the kernel's vdso is asked
 };
 
 inline bool may_call(OwnCall call) { return (__atomic_load_n(&g_private.forgone, __ATOMIC_RELAXED) & call) == 0; }

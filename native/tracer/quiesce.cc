@@ -18,11 +18,14 @@ namespace {
 
 constexpr int kSeccompCode = 1;  // SYS_SECCOMP
 constexpr auto kRuntimeSlice = std::chrono::microseconds(1000);
-constexpr auto kVdsoSlice = std::chrono::microseconds(10);
-constexpr auto kVdsoSliceStep = std::chrono::microseconds(7);
-constexpr unsigned kVdsoSliceSteps = 11;
+constexpr auto kShortSlice = std::chrono::microseconds(10);
+constexpr auto kShortSliceStep = std::chrono::microseconds(7);
+constexpr unsigned kShortSliceSteps = 11;
 
 bool is_trap(const siginfo_t& info) { return info.si_signo == SIGSYS && info.si_code == kSeccompCode; }
+
+// In the runtime's code r15 tells what it works for (runtime/fast_call.h).
+bool in_fast_call(const user_regs_struct& registers) { return registers.r15 != 0 && (registers.r15 & 1) == 0; }
 
 Result<bool> handled_signal_waits(const Tracee& tracee, std::uint64_t caught) {
   const std::uint64_t open = caught & ~STASIS_TRY(ptrace::signal_mask(tracee.tid));
@@ -52,10 +55,15 @@ class Quiesce {
   std::map<pid_t, SettledThread>& settled() { return settled_; }
 
  private:
-  Result<bool> send_on(Tracee& tracee, std::chrono::microseconds slice = kRuntimeSlice) {
+  Result<bool> send_on(Tracee& tracee, std::chrono::microseconds slice = kRuntimeSlice,
+                       ptrace::Resume how = ptrace::Resume::ToCall) {
     tracee.slice = slice;
-    STASIS_TRY(session_.resume(tracee, ptrace::Resume::ToCall));
+    STASIS_TRY(session_.resume(tracee, how));
     return false;
+  }
+  // Slices of changing length, lest a loop be hit at the same place each time.
+  std::chrono::microseconds short_slice() {
+    return kShortSlice + kShortSliceStep * (++short_slices_ % kShortSliceSteps);
   }
   Result<bool> settle(Tracee& tracee, const user_regs_struct& registers, Place place);
   Result<bool> trap_queued(const Tracee& tracee);
@@ -66,7 +74,7 @@ class Quiesce {
   const ProcessMemory& memory_;
   const wire::Descriptor& runtime_;
   std::uint64_t caught_;
-  unsigned vdso_rounds_ = 0;
+  unsigned short_slices_ = 0;
   std::map<pid_t, SettledThread> settled_;
 };
 
@@ -160,14 +168,16 @@ Result<bool> Quiesce::on_stop(Tracee& tracee) {
       return send_on(tracee);
     }
     case Region::Vdso:
-      // Slices of changing length, lest a loop be hit at the same place each time.
-      return send_on(tracee, kVdsoSlice + kVdsoSliceStep * (++vdso_rounds_ % kVdsoSliceSteps));
+      return send_on(tracee, short_slice());
     case Region::Runtime:
       if (registers.rip == runtime_.fast_call_after && tracee.at != Tracee::At::Entry &&
           interruption_of(registers, tracee.at) != Interruption::None) {
         STASIS_TRY(abandon_fast_call(tracee, registers));
         return settle(tracee, registers, Place::Outside);
       }
+      // One that ends returns to the program by a jump. A program that makes one after the other would be found at their
+      // calls each time.
+      if (in_fast_call(registers)) return send_on(tracee, short_slice(), ptrace::Resume::Free);
       return send_on(tracee);
   }
   return true;
