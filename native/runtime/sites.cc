@@ -64,6 +64,8 @@ bool has_fast_handler(u64 number) {
     case __NR_rt_sigaction:
     case __NR_rt_sigprocmask:
     case __NR_madvise:
+    case __NR_readlink:
+    case __NR_readlinkat:
       return true;
     case __NR_getpid:
     case __NR_gettid:
@@ -92,8 +94,6 @@ bool has_fast_handler(u64 number) {
     case __NR_access:
     case __NR_faccessat:
     case __NR_faccessat2:
-    case __NR_readlink:
-    case __NR_readlinkat:
       return ids_on();
     default:
       return false;
