@@ -51,7 +51,7 @@ static void chains(void) {
     snprintf(name, sizeof name, "link%d", i);
     CHECK(symlink(text, name) == 0 && run(name) == 7 && run(in(name)) == 7);
   }
-  const char* names[] = {"deep/er/up",  "short/up",      "./short//up",          "deep/../short/./up",
+  const char* names[] = {"deep/er/up",     "short/up",          "./short//up",        "deep/../short/./up",
                          "short/../er/up", "short/../../link3", "deep/er/../../link0"};
   for (unsigned i = 0; i < sizeof names / sizeof *names; i++) CHECK(run(names[i]) == 7 && run(in(names[i])) == 7);
   memset(used, 0, sizeof used);
