@@ -1,5 +1,5 @@
-// Published ports: the keeper listens at an address of the system and passes on to a port of the application in its environment. The application
-// needs nothing for that and sees a peer 10.10.0.254, the keeper.
+// Published ports: the keeper listens at an address of the system and passes on to a port of the application in its
+// environment. The application needs nothing for that and sees a peer 10.10.0.254, the keeper.
 //
 //     TCP   each connection is joined to one of the keeper's to the application; bytes go from socket to socket by splice(2)
 //     UDP   each peer has a socket of its own towards the application, by which answers find back; 60 s without a datagram end it

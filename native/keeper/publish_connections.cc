@@ -16,8 +16,8 @@ namespace {
 
 constexpr size_t kPieceBytes = 65536;
 
-// A socket that was closed by its reader raises SIGPIPE, which splice(2) cannot be asked to leave out. All signals are blocked here and
-// would be read as if they had been sent to the application.
+// A socket that was closed by its reader raises SIGPIPE, which splice(2) cannot be asked to leave out. All signals are
+// blocked here and would be read as if they had been sent to the application.
 void forget_broken_pipe() {
   sigset_t set;
   sigemptyset(&set);

@@ -51,7 +51,7 @@ i64 set_owner(u64 fd, i32 virtual_owner) {
   return raw_syscall(__NR_fcntl, fd, F_SETOWN, system_owner);
 }
 
-// True if `fd` is one that owners can be set for, which is asked before the owner is looked at.
+// -EBADF if nothing is open there, which the kernel says before it looks at the rest.
 i64 check_descriptor(u64 fd) { return raw_syscall(__NR_fcntl, fd, F_GETFD); }
 
 i64 set_owner_ex(u64 fd, u64 address) {

@@ -9,6 +9,7 @@
 
 #include "runtime/ids.h"
 #include "runtime/ids_complete.h"
+#include "runtime/message_header.h"
 #include "runtime/program_memory.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
@@ -21,35 +22,13 @@ constexpr i32 kSocketLevel = 1;  // SOL_SOCKET
 constexpr i32 kOptionPeerCredentials = 17, kOptionDomain = 39;
 constexpr i32 kCredentialsType = 2;  // SCM_CREDENTIALS
 constexpr i32 kDomainUnix = 1, kDomainNetlink = 16;
-constexpr u32 kMaxMessages = 1024;  // UIO_MAXIOV, which the kernel caps sendmmsg(2) and recvmmsg(2) at
 constexpr u32 kMaxControlHeaders = 4096;
-
-struct MessageHeader {  // struct user_msghdr
-  u64 name;
-  u32 name_bytes, padding;
-  u64 vector, vector_count;
-  u64 control, control_bytes;
-  u32 flags, padding2;
-};
-static_assert(sizeof(MessageHeader) == 56);
-
-struct MessageInArray {  // struct mmsghdr
-  MessageHeader header;
-  u32 bytes, padding;
-};
-static_assert(sizeof(MessageInArray) == 64);
-
-struct ControlHeader {  // struct cmsghdr
-  u64 bytes;
-  i32 level, type;
-};
 
 struct Credentials {  // struct ucred
   i32 pid;
   u32 uid, gid;
 };
 
-constexpr u64 kControlAlignment = 8;
 constexpr u64 kPidEnd = sizeof(ControlHeader) + sizeof(i32);
 
 // Walks control data of `bytes` bytes, whose headers `read(offset, header)` gets, as the kernel does (CMSG_OK,
@@ -63,7 +42,7 @@ void for_each_credential(u64 bytes, Read read, Found found) {
     if (header.level == kSocketLevel && header.type == kCredentialsType && header.bytes >= kPidEnd) {
       found(at + sizeof header);
     }
-    const u64 step = (header.bytes + kControlAlignment - 1) & ~(kControlAlignment - 1);
+    const u64 step = step_of(header);
     if (step > bytes - at) return;
     at += step;
   }

@@ -134,8 +134,9 @@ i64 give_source(i32 fd, Transport transport, Place source) {
   // An address without a port was given here, for a connection that came to nothing or was undone since.
   if (!own.is_unspecified() && port != 0) return 0;
   if (port != 0) {
-    // Has a port of the whole system. Only of a datagram socket can the address still be changed: undoing a connection gives up what the
-    // program has not bound itself (__udp_disconnect in the kernel's net/ipv4/udp.c), and it binds such sockets to port 0 only.
+    // Has a port of the whole system. Only of a datagram socket can the address still be changed: undoing a connection
+    // gives up what the program has not bound itself (__udp_disconnect in the kernel's net/ipv4/udp.c), and it binds
+    // such sockets to port 0 only.
     if (transport != Transport::Datagram) return 0;
     const u64 unspecified[2] = {};  // AF_UNSPEC
     raw_syscall(__NR_connect, fd, unspecified, sizeof unspecified);

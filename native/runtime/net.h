@@ -1,10 +1,10 @@
 // Sockets of an application in an environment (net_address.h has the addresses): what its handlers share.
 //
-// State: a socket's real address says nearly all; the word of its port in the table (wire/ids.h, ports) the rest. Both belong to no
-// process, so that a socket shows the same after fork, exec, and in whoever gets it by SCM_RIGHTS.
+// State: a socket's real address says nearly all; the word of its port in the table (wire/ids.h, ports) the rest. Both
+// belong to no process, so that a socket shows the same after fork, exec, and in whoever gets it by SCM_RIGHTS.
 //
-// Out addresses (getsockname, accept, recvfrom...) are written by the kernel to the program's own memory and translated there, because a runtime buffer must not
-// lie under a call that can block. In addresses are translated in a copy.
+// Out addresses (getsockname, accept, recvfrom...) are written by the kernel to the program's own memory and translated
+// there, because a runtime buffer must not lie under a call that can block. In addresses are translated in a copy.
 #pragma once
 
 #include "arch/x86_64/sigframe.h"
@@ -55,7 +55,8 @@ struct Destination {
 // True: `destination` is set. False with *result 0: not of the environment. False with *result < 0: the call's answer.
 bool find_destination(i32 fd, const SocketName& name, Destination* destination, i64* result);
 
-// Binds a socket without an address of its own to `source`, port 0: chosen by the kernel. Nothing to do for others. -errno.
+// Binds a socket without an address of its own to `source`, port 0: chosen by the kernel. Nothing to do for others.
+// -errno.
 i64 give_source(i32 fd, Transport transport, Place source);
 
 // From a call's number to its handler; calls of an application without an environment pass.

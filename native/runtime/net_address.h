@@ -1,8 +1,9 @@
-// Addresses of an environment, as pure arithmetic: no system calls, no state, so that the keeper and the unit tests use the same code.
+// Addresses of an environment, as pure arithmetic: no system calls, no state, so that the keeper and the unit tests use
+// the same code.
 //
-// An environment is a network of its own in the eyes of its applications. An application with host part h has the address
-// 10.10.(h >> 8).(h & 255), and a loopback that no other application reaches. The kernel knows nothing of that: its sockets are bound
-// inside 127.0.0.0/8, of which every network number from 2 to 254 has 2^16 addresses:
+// An environment is a network of its own in the eyes of its applications. An application with host part h has the
+// address 10.10.(h >> 8).(h & 255), and a loopback that no other application reaches. The kernel knows nothing of that:
+// its sockets are bound inside 127.0.0.0/8, of which every network number from 2 to 254 has 2^16 addresses:
 //
 //     127.NETWORK.c.(h & 255)    c: loopback 1 bit | six 1 bit | low 1 bit | h >> 8, 5 bits
 //
@@ -11,9 +12,9 @@
 //               since IPv6 has one loopback address only.
 //     low       ports below 1024, which are privileged, are real ports 30000 above on an address of their own
 //
-// The arithmetic needs no table, so applications agree on each other's real addresses. One thing cannot be told from an address: a socket bound
-// to all addresses is reached by 10.10.0.h and by 127.0.0.1 alike, but has one real address, the one of 10.10.0.h. The word of its port
-// (wire/ids.h, ports) says so: kPort* below.
+// The arithmetic needs no table, so applications agree on each other's real addresses. One thing cannot be told from an
+// address: a socket bound to all addresses is reached by 10.10.0.h and by 127.0.0.1 alike, but has one real address,
+// the one of 10.10.0.h. The word of its port (wire/ids.h, ports) says so: kPort* below.
 #pragma once
 
 #include "wire/types.h"
@@ -71,8 +72,8 @@ struct Endpoint {
   u16 port;
 };
 
-// `host` is set for Where::Host. Addresses of the host's name service (127.0.0.53 and .54, systemd-resolved) are outside: names are the
-// system's. All other addresses in 127/8 are one.
+// `host` is set for Where::Host. Addresses of the host's name service (127.0.0.53 and .54, systemd-resolved) are
+// outside: names are the system's. All other addresses in 127/8 are one.
 Where classify(const SocketName& name, u32* host);
 
 // Puts the real address and port of the endpoint into the name, whose family stays.
@@ -84,8 +85,8 @@ bool endpoint_of(const SocketName& name, u32 network, Endpoint* endpoint);
 // Puts a virtual address and port into the name.
 void set_virtual(SocketName* name, Where where, u32 host, u16 port);
 
-// Bits of a port's word: what is bound to it, as far as known. What has gone is not taken out (a close is not seen), but what is bound
-// later takes out what cannot be bound beside it.
+// Bits of a port's word: what is bound to it, as far as known. What has gone is not taken out (a close is not seen),
+// but what is bound later takes out what cannot be bound beside it.
 inline constexpr u32 kPortWildcard4 = 1;     // 0.0.0.0
 inline constexpr u32 kPortWildcardBoth = 2;  // ::, which takes IPv4 too
 inline constexpr u32 kPortWildcard6 = 4;     // :: of a socket with IPV6_V6ONLY
@@ -93,8 +94,8 @@ inline constexpr u32 kPortHost = 8;          // 10.10.x.y
 inline constexpr u32 kPortLoopback4 = 16;
 inline constexpr u32 kPortLoopback6 = 32;
 inline constexpr u32 kPortBound = 63;
-// Not what is bound, but by which of its names a datagram server bound to all addresses was asked last. Replies come from one real address,
-// and whoever asked 127.0.0.1 expects to hear from there.
+// Not what is bound, but by which of its names a datagram server bound to all addresses was asked last. Replies come
+// from one real address, and whoever asked 127.0.0.1 expects to hear from there.
 inline constexpr u32 kPortAskedLoopback4 = 64;
 inline constexpr u32 kPortAskedLoopback6 = 128;
 inline constexpr u32 kPortAsked = kPortAskedLoopback4 | kPortAskedLoopback6;
@@ -106,7 +107,8 @@ Place place_of_bind(u32 bit);
 // What cannot be bound to the same port as `bit` (without SO_REUSEPORT): a mask of bits, itself among them.
 u32 conflicts_of_bind(u32 bit);
 
-// Where to reach `where` of the application itself, given the word of the port. Connecting to a wildcard means loopback.
+// Where to reach `where` of the application itself, given the word of the port. Connecting to a wildcard means
+// loopback.
 Place place_to_reach(Where where, u32 word);
 // The place of a sender or connecting socket, so that the other side sees the right name.
 Place place_to_come_from(Where destination);

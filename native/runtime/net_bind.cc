@@ -28,8 +28,9 @@ i64 try_bind(i32 fd, const SocketName& name, Transport transport) {
   return result == -EADDRINUSE ? result : 0;
 }
 
-// The names 0.0.0.0 and 127.0.0.1 are one place for the kernel's rule of who may bind a port twice, but have two real addresses. If
-// something of the application was bound to the port at another real address, that is asked for. 0 or -errno.
+// The names 0.0.0.0 and 127.0.0.1 are one place for the kernel's rule of who may bind a port twice, but have two real
+// addresses. If something of the application was bound to the port at another real address, that is asked for. 0 or
+// -errno.
 i64 check_other_places(i32 fd, const SocketName& name, Transport transport, u32 bit, u32 word) {
   const Place own_place = place_of_bind(bit);
   const u32 others = word & conflicts_of_bind(bit);
@@ -95,8 +96,8 @@ i64 trapped_bind(Trap& trap) {
     if (name.is_mapped()) return blocking_call(trap);  // -EINVAL
     if (i64 result = set_six_only(fd, false); result < 0) return result;
   }
-  // A datagram socket without a port of its choice may go on to talk to the whole world. It stays where it is reached by every address,
-  // and what it sends inside gets its source then (net_messages.cc).
+  // A datagram socket without a port of its choice may go on to talk to the whole world. It stays where it is reached
+  // by every address, and what it sends inside gets its source then (net_messages.cc).
   const bool open = transport == Transport::Datagram && is_wildcard(where) && name.port() == 0;
   const i64 result = open ? bind_open(fd, name) : bind_inside(fd, name, where, transport, six_only);
   if (result < 0 && six_only) set_six_only(fd, true);

@@ -11,8 +11,8 @@ i64 trapped_connect(Trap& trap) {
   Destination destination;
   i64 result;
   if (!find_destination(fd, name, &destination, &result)) return result < 0 ? result : blocking_call(trap);
-  // Bound first, or the kernel would choose 127.0.0.1 and the other side could not tell who this is. A call that was interrupted and is
-  // issued again finds it done.
+  // Bound first, or the kernel would choose 127.0.0.1 and the other side could not tell who this is. A call that was
+  // interrupted and is issued again finds it done.
   result = give_source(fd, destination.transport, destination.source);
   if (result < 0) return result;
   trap.arguments[1] = reinterpret_cast<u64>(destination.name.bytes);

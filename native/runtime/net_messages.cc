@@ -3,6 +3,7 @@
 // A datagram socket that has no address of its own would send from 127.0.0.1, where no reply finds it. Binding it would
 // cut it off from the world outside. So each datagram says where it comes from (IP_PKTINFO). A program that says so
 // itself gets the same: inside an environment the source follows from the socket and the destination.
+#include "runtime/message_header.h"
 #include "runtime/net.h"
 #include "runtime/program_memory.h"
 #include "runtime/syscall.h"
@@ -13,33 +14,13 @@ namespace stasis::runtime {
 namespace {
 
 constexpr u64 kFastOpen = 0x20000000;  // MSG_FASTOPEN: sendto that connects
-constexpr u32 kLevelSocket = 1, kOptionDomain = 39;
-constexpr u32 kLevelInet = 0, kPacketInfo = 8;      // SOL_IP, IP_PKTINFO
-constexpr u32 kLevelInet6 = 41, kPacketInfo6 = 50;  // SOL_IPV6, IPV6_PKTINFO
-constexpr u32 kMaxMessages = 1024;                  // UIO_MAXIOV
+constexpr i32 kLevelSocket = 1, kOptionDomain = 39;
+constexpr i32 kLevelInet = 0, kPacketInfo = 8;      // SOL_IP, IP_PKTINFO
+constexpr i32 kLevelInet6 = 41, kPacketInfo6 = 50;  // SOL_IPV6, IPV6_PKTINFO
 constexpr u32 kMaxControlHeaders = 64;
 
 struct Vector {
   u64 base, bytes;
-};
-
-struct MessageHeader {  // struct user_msghdr
-  u64 name;
-  u32 name_length, padding;
-  u64 vector, vectors;
-  u64 control, control_length;
-  u32 flags, padding2;
-};
-static_assert(sizeof(MessageHeader) == 56);
-
-struct MessageInArray {  // struct mmsghdr
-  MessageHeader header;
-  u32 bytes, padding;
-};
-
-struct ControlHeader {  // struct cmsghdr
-  u64 bytes;
-  u32 level, type;
 };
 
 struct SourceControl {  // with struct in_pktinfo
@@ -53,7 +34,7 @@ struct Outgoing {
   SocketName name;
   u32 source;  // address in network order, where the datagram comes from
   bool say_source;
-  u32 control_length;
+  u32 control_bytes;
   alignas(8) u8 control[256];
 };
 
@@ -65,14 +46,12 @@ u64 address_offset(const ControlHeader& header, u64* bytes) {
   return four ? 20 : six ? 16 : 0;  // ipi_spec_dst, ipi6_addr
 }
 
-u64 step_of(const ControlHeader& header) { return (header.bytes + 7) & ~7UL; }
-
-// Copies the program's control data behind what is there and puts the real source into it. Data that does not fit, or is malformed,
-// is left to the kernel: false.
+// Copies the program's control data behind what is there and puts the real source into it. Data that does not fit, or
+// is malformed, is left to the kernel: false.
 bool copy_control(const MessageHeader& message, Outgoing* out) {
-  const u64 length = message.control_length;
+  const u64 length = message.control_bytes;
   if (length > sizeof out->control - sizeof(SourceControl)) return false;
-  u8* control = out->control + out->control_length;
+  u8* control = out->control + out->control_bytes;
   if (read_program(control, message.control, length) < 0) return false;
   for (u64 at = 0; length - at >= sizeof(ControlHeader);) {
     ControlHeader header;
@@ -87,18 +66,18 @@ bool copy_control(const MessageHeader& message, Outgoing* out) {
     if (step_of(header) >= length - at) break;
     at += step_of(header);
   }
-  out->control_length += static_cast<u32>(length);
+  out->control_bytes += static_cast<u32>(length);
   return true;
 }
 
 // True: `out` is to be sent. False: the message is not for the environment, or *result < 0 is the answer.
-bool prepare(i32 fd, u64 name, u64 name_length, Outgoing* out, i64* result) {
+bool prepare(i32 fd, u64 name, u64 name_bytes, Outgoing* out, i64* result) {
   SocketName given, own;
   Destination destination;
   *result = 0;
   out->say_source = false;
-  out->control_length = 0;
-  if (!read_name(&given, name, name_length) || !find_destination(fd, given, &destination, result)) return false;
+  out->control_bytes = 0;
+  if (!read_name(&given, name, name_bytes) || !find_destination(fd, given, &destination, result)) return false;
   out->name = destination.name;
   if (destination.transport == Transport::Stream) {
     *result = give_source(fd, destination.transport, destination.source);
@@ -118,19 +97,19 @@ void say_source(Outgoing* out) {
   SourceControl control;
   control.source = out->source;
   memcpy(out->control, &control, sizeof control);
-  out->control_length = sizeof control;
+  out->control_bytes = sizeof control;
 }
 
 // Sends `message` in its translated form by sendmsg.
 i64 send_translated(Trap& trap, MessageHeader& message, u64 flags, Outgoing* out) {
   message.name = reinterpret_cast<u64>(out->name.bytes);
-  message.name_length = out->name.length();
+  message.name_bytes = out->name.length();
   if (out->say_source) say_source(out);
   // The later of two wins, so the program's, which says the same, may follow ours.
-  const bool has_control = message.control != 0 && message.control_length != 0;
+  const bool has_control = message.control != 0 && message.control_bytes != 0;
   if ((has_control && copy_control(message, out)) || (!has_control && out->say_source)) {
     message.control = reinterpret_cast<u64>(out->control);
-    message.control_length = out->control_length;
+    message.control_bytes = out->control_bytes;
   }
   const u64 arguments[6] = {trap.arguments[0], reinterpret_cast<u64>(&message), flags, 0, 0, 0};
   return stasis_blocking_call(trap.context, __NR_sendmsg, arguments);
@@ -141,7 +120,7 @@ i64 send_message(Trap& trap) {
   Outgoing out;
   i64 result;
   const bool read = read_program(&message, trap.arguments[1], sizeof message) == 0;
-  if (!read || !prepare(static_cast<i32>(trap.arguments[0]), message.name, message.name_length, &out, &result)) {
+  if (!read || !prepare(static_cast<i32>(trap.arguments[0]), message.name, message.name_bytes, &out, &result)) {
     return read && result < 0 ? result : blocking_call(trap);
   }
   return send_translated(trap, message, trap.arguments[2], &out);
@@ -150,12 +129,12 @@ i64 send_message(Trap& trap) {
 bool is_inside(u64 address, MessageHeader* message) {
   SocketName name;
   u32 host;
-  return read_program(message, address, sizeof *message) == 0 &&
-         read_name(&name, message->name, message->name_length) && classify(name, &host) != Where::Outside;
+  return read_program(message, address, sizeof *message) == 0 && read_name(&name, message->name, message->name_bytes) &&
+         classify(name, &host) != Where::Outside;
 }
 
-// Several messages: those before the first that is for the environment, or that one alone. Fewer than asked for may always be
-// sent (sendmmsg(2)).
+// Several messages: those before the first that is for the environment, or that one alone. Fewer than asked for may
+// always be sent (sendmmsg(2)).
 i64 send_messages(Trap& trap) {
   const auto asked = static_cast<u32>(trap.arguments[2]);
   const u32 count = asked < kMaxMessages ? asked : kMaxMessages;
@@ -165,7 +144,7 @@ i64 send_messages(Trap& trap) {
     if (i == 0) {
       Outgoing out;
       i64 result;
-      if (!prepare(static_cast<i32>(trap.arguments[0]), message.name, message.name_length, &out, &result)) {
+      if (!prepare(static_cast<i32>(trap.arguments[0]), message.name, message.name_bytes, &out, &result)) {
         if (result < 0) return result;
         const u64 arguments[6] = {trap.arguments[0], trap.arguments[1], trap.arguments[3], 0, 0, 0};
         return stasis_blocking_call(trap.context, __NR_sendmsg, arguments);
@@ -190,7 +169,7 @@ i64 complete_sent(u64 address, i64 result) {
 // The address that a datagram was sent to, in the control data of its message.
 void show_destinations(const MessageHeader& message, bool has_sender, const Endpoint& sender) {
   u64 at = 0;
-  for (u32 i = 0; i < kMaxControlHeaders && message.control_length - at >= sizeof(ControlHeader); i++) {
+  for (u32 i = 0; i < kMaxControlHeaders && message.control_bytes - at >= sizeof(ControlHeader); i++) {
     ControlHeader header;
     if (read_program(&header, message.control + at, sizeof header) < 0 || header.bytes < sizeof header) return;
     u64 bytes;
@@ -206,7 +185,7 @@ void show_destinations(const MessageHeader& message, bool has_sender, const Endp
       set_virtual(&name, shown_connected(name.family(), own.place, has_sender ? sender.place : own.place), own.host, 0);
       write_program(address, place, bytes);
     }
-    if (step_of(header) > message.control_length - at) return;
+    if (step_of(header) > message.control_bytes - at) return;
     at += step_of(header);
   }
 }
@@ -216,7 +195,7 @@ void complete_received(i32 fd, u64 address) {
   SocketName name;
   Endpoint sender;
   if (read_program(&message, address, sizeof message) < 0) return;
-  const bool named = read_name(&name, message.name, message.name_length);
+  const bool named = read_name(&name, message.name, message.name_bytes);
   const bool inside = named && endpoint_of(name, own_network(), &sender);
   if (message.control != 0) show_destinations(message, inside, sender);
   if (!inside) return;
@@ -249,7 +228,7 @@ i64 trapped_sendto(Trap& trap) {
   Vector vector{trap.arguments[1], trap.arguments[2]};
   MessageHeader message{};
   message.vector = reinterpret_cast<u64>(&vector);
-  message.vectors = 1;
+  message.vector_count = 1;
   return send_translated(trap, message, trap.arguments[3], &out);
 }
 

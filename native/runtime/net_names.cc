@@ -7,7 +7,8 @@ namespace stasis::runtime {
 
 namespace {
 
-// Writes the name as the kernel does: as much as fits, and its whole length. `given` is what the program said its room is.
+// Writes the name as the kernel does: as much as fits, and its whole length. `given` is what the program said its room
+// is.
 i64 give_name(const SocketName& name, u64 address, u32 given, u64 length_address) {
   const u32 length = name.length();
   if (i64 result = write_program(address, name.bytes, given < length ? given : length); result < 0) return result;
@@ -29,8 +30,9 @@ void show_own(i32 fd, SocketName* name) {
   set_virtual(name, where, own.host, own.port);
 }
 
-// The other end of what reached a socket. Clients of the host that use the real address come from the host's loopback: they are shown as
-// those of a published port are, since the application's own loopback is another one. The name service is no client.
+// The other end of what reached a socket. Clients of the host that use the real address come from the host's loopback:
+// they are shown as those of a published port are, since the application's own loopback is another one. The name
+// service is no client.
 bool other_end_of(const SocketName& name, Endpoint* other) {
   if (endpoint_of(name, own_network(), other)) return true;
   u32 host;
