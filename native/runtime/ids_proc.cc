@@ -113,11 +113,7 @@ __attribute__((noinline)) bool leads_nowhere(u64 path) {
   return !may_lead_to_procfs(head);
 }
 
-i64 issue(Trap& trap, const PathCall& call) {
-  if (call.kind == Kind::Open) return blocking_call(trap);
-  return raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2],
-                     trap.arguments[3], trap.arguments[4], trap.arguments[5]);
-}
+i64 issue(Trap& trap, const PathCall& call) { return call.kind == Kind::Open ? blocking_call(trap) : issue_once(trap); }
 
 struct Request {
   Trap* trap;

@@ -14,17 +14,15 @@ namespace stasis::runtime {
 
 namespace {
 
-i64 issue(const Trap& trap) {
-  return raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2],
-                     trap.arguments[3], trap.arguments[4], trap.arguments[5]);
-}
+// A call that only asks, whose result is translated behind it: it may be made again.
+i64 issue_again(const Trap& trap) { return raw_syscall(static_cast<i64>(trap.number), trap.arguments[0]); }
 
 i64 set_group(Trap& trap) {
   i32 virtual_pid = static_cast<i32>(trap.arguments[0]), virtual_group = static_cast<i32>(trap.arguments[1]);
   if (virtual_pid < 0 && virtual_group == 0) return -EINVAL;  // the kernel takes the pid for the group as well
   trap.arguments[0] = verified_argument(trap.arguments[0]);
   trap.arguments[1] = system_argument(trap.arguments[1], IdFor::Group);
-  return issue(trap);
+  return issue_once(trap);
 }
 
 // getpriority and setpriority, ioprio_get and ioprio_set: `which` says what the number in the second argument is.
@@ -35,7 +33,7 @@ i64 priority_call(Trap& trap, u32 process, u32 group) {
   } else if (which == group) {
     trap.arguments[1] = system_argument(trap.arguments[1], IdFor::Group);
   }
-  return issue(trap);
+  return issue_once(trap);
 }
 
 i64 process_control(Trap& trap) {
@@ -49,7 +47,7 @@ i64 process_control(Trap& trap) {
                             ? system_argument(trap.arguments[2], IdFor::Group)
                             : verified_argument(trap.arguments[2]);
   }
-  return issue(trap);
+  return issue_once(trap);
 }
 
 // Copies that may wait for pages.
@@ -75,13 +73,13 @@ i64 trapped_identity(Trap& trap) {
     case __NR_setsid:
       return own_id(trap.number, IdFor::Session);
     case __NR_set_tid_address:
-      return virtual_result(issue(trap));
+      return virtual_result(issue_again(trap));
     case __NR_getpgid:
       trap.arguments[0] = system_argument(trap.arguments[0]);
-      return virtual_result(issue(trap), IdFor::Group);
+      return virtual_result(issue_again(trap), IdFor::Group);
     case __NR_getsid:
       trap.arguments[0] = system_argument(trap.arguments[0]);
-      return virtual_result(issue(trap), IdFor::Session);
+      return virtual_result(issue_again(trap), IdFor::Session);
     case __NR_setpgid:
       return set_group(trap);
     case __NR_getpriority:
@@ -98,16 +96,16 @@ i64 trapped_identity(Trap& trap) {
     case __NR_kcmp:
       trap.arguments[0] = verified_argument(trap.arguments[0]);
       trap.arguments[1] = verified_argument(trap.arguments[1]);
-      return issue(trap);
+      return issue_once(trap);
     case __NR_perf_event_open:
       // A cgroup is named by a descriptor.
       if ((trap.arguments[4] & PERF_FLAG_PID_CGROUP) == 0) trap.arguments[1] = verified_argument(trap.arguments[1]);
-      return issue(trap);
+      return issue_once(trap);
     case __NR_prctl:
       return process_control(trap);
     default:  // sched_*, prlimit64, get_robust_list, pidfd_open: the first argument is a process or thread
       trap.arguments[0] = verified_argument(trap.arguments[0]);
-      return issue(trap);
+      return issue_once(trap);
   }
 }
 

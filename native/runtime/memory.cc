@@ -115,15 +115,16 @@ bool needs_care(u64 advice) {
   }
 }
 
-}  // namespace
+u64 end_of(u64 address, u64 length) { return address + ((length + wire::kPageBytes - 1) & ~(wire::kPageBytes - 1)); }
 
-i64 exact_madvise(u64 address, u64 length, u64 advice) {
-  const u64 end = address + ((length + wire::kPageBytes - 1) & ~(wire::kPageBytes - 1));
-  if (g_image_table.empty() || !needs_care(advice) || address % wire::kPageBytes != 0 || end <= address ||
-      !g_image_table.touches(address, end)) {
-    return raw_syscall(__NR_madvise, address, length, advice);
-  }
-  give_up_fast_call();
+bool may_touch_image(u64 address, u64 length, u64 advice) {
+  const u64 end = end_of(address, length);
+  return !g_image_table.empty() && needs_care(advice) && address % wire::kPageBytes == 0 && end > address &&
+         g_image_table.touches(address, end);
+}
+
+i64 advise_pieces(u64 address, u64 length, u64 advice) {
+  const u64 end = end_of(address, length);
   MappingQuery query;
   if (!query.ok()) return -ENOMEM;  // no fd to be had: giving memory back may fail, wrong bytes may not appear
   i64 hole = 0;
@@ -152,11 +153,15 @@ i64 exact_madvise(u64 address, u64 length, u64 advice) {
   return hole;
 }
 
+}  // namespace
+
 i64 trapped_memory_call(Trap& trap) {
   const u64* arguments = trap.arguments;
   switch (trap.number) {
     case __NR_madvise:
-      return exact_madvise(arguments[0], arguments[1], arguments[2]);
+      if (!may_touch_image(arguments[0], arguments[1], arguments[2])) return issue_once(trap);
+      give_up_fast_call();
+      return advise_pieces(arguments[0], arguments[1], arguments[2]);
     case __NR_mremap:
       return exact_mremap(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]);
     default:

@@ -12,8 +12,7 @@ namespace stasis::runtime {
 i64 set_image_ranges(const wire::ImageRange* ranges, u64 count, u64 pages, const wire::PageFileIdentity* page_files,
                      u32 page_file_count);
 
-// The trapped calls. `arguments` are the program's, the result is the kernel's way.
-i64 exact_madvise(u64 address, u64 length, u64 advice);
+// The trapped call: the program's arguments, the kernel's result.
 i64 exact_mremap(u64 address, u64 old_length, u64 new_length, u64 flags, u64 new_address);
 
 }  // namespace stasis::runtime

@@ -38,6 +38,7 @@ u32 memory_operand_bytes(const u8* modrm_byte) {
 bool is_plain_site(const u8* site, u64 number) {
   if (site[0] != kMoveToEax || memcmp(site + 1, &number, 4) != 0) return false;
   const u8 before = site[-1];
+  if (before == kLea) return false;                             // lea number(%rax), %edi
   if ((before & 0xf0) == 0x40 || before == 0x66) return false;  // a prefix: another register, or half of one
   // The last bytes of a 64-bit constant: REX.W, b8+r, 8 bytes.
   if ((site[-5] & 0xf8) == 0x48 && (site[-4] & 0xf8) == 0xb8) return false;

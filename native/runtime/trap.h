@@ -3,6 +3,7 @@
 
 #include "arch/x86_64/sigframe.h"
 #include "runtime/fast_call.h"
+#include "runtime/syscall.h"
 #include "wire/types.h"
 
 extern "C" {
@@ -35,6 +36,14 @@ i64 dispatch_base(Trap& trap);
 inline i64 blocking_call(Trap& trap) {
   if (fast_call() != nullptr) return stasis_fast_issue(static_cast<i64>(trap.number), trap.arguments);
   return stasis_blocking_call(trap.context, static_cast<i64>(trap.number), trap.arguments);
+}
+
+// Issues a call that does not block. In a fast call, so that it is never made twice.
+inline i64 issue_once(const Trap& trap) {
+  const i64 number = static_cast<i64>(trap.number);
+  if (fast_call() != nullptr) return stasis_fast_issue(number, trap.arguments);
+  return raw_syscall(number, trap.arguments[0], trap.arguments[1], trap.arguments[2], trap.arguments[3],
+                     trap.arguments[4], trap.arguments[5]);
 }
 
 // Handlers by subject.

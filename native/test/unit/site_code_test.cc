@@ -39,6 +39,7 @@ TEST(a_move_of_the_number_is_a_site) {
 TEST(look_alikes_are_none) {
   CHECK(!plain_behind({0x41}));                 // mov $257, %r8d
   CHECK(!plain_behind({0x66}));                 // a 16-bit move and more
+  CHECK(!plain_behind({0x8d}));                 // lea 257(%rax), %edi
   CHECK(!plain_behind({0xc7, 0x45}));           // movl $257, -72(%rbp)
   CHECK(!plain_behind({0xc7, 0x44, 0x24}));     // movl $257, -72(%rsp)
   CHECK(!plain_behind({0x81, 0x7d}));           // cmpl $257, -72(%rbp)
