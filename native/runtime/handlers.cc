@@ -36,6 +36,7 @@ namespace {
 constexpr u64 kHandlerDefault = 0;
 constexpr u64 kResetHand = 0x80000000;
 constexpr u64 kOnStack = 0x08000000;
+constexpr u64 kRedZone = 128;
 constexpr u64 kRestart = 0x10000000;
 constexpr u32 kStackDisabled = 2;  // SS_DISABLE
 
@@ -73,14 +74,14 @@ u64 floating_point_bytes(u64 area) {
   return software->magic1 == arch::kFrameMagic1 ? software->extended_bytes : 512;
 }
 
-// The frame as the kernel would have put it on the program's stack, had the thread been there.
-u64 move_frame(const SignalFrame* frame, u64 stack_pointer) {
-  u64 top = stack_pointer - 128;  // red zone
+// The frame as the kernel would have put it, below `top`.
+u64 move_frame(const SignalFrame* frame, u64 top) {
   u64 area = frame->context.context.fpstate;
   if (area != 0) {
     u64 bytes = floating_point_bytes(area);
     top = (top - bytes) & ~63UL;
-    memcpy(reinterpret_cast<void*>(top), reinterpret_cast<const void*>(area), bytes);
+    memmove(reinterpret_cast<void*>(top), reinterpret_cast<const void*>(area),
+            bytes);  // perhaps of a frame that lay here
   }
   u64 target = ((top - sizeof(SignalFrame)) & ~15UL) - 8;
   auto* moved = reinterpret_cast<SignalFrame*>(target);
@@ -197,15 +198,18 @@ u64 prepare(u32 signal, arch::KernelUcontext* context, u64 frame_address, bool h
     if (signal != kSignalSys || (flags & kOnStack) != 0 || !strays(*context, frame_address)) {
       return frame_address;
     }
-    return move_frame(reinterpret_cast<const SignalFrame*>(frame_address), context->context.rsp);
+    return move_frame(reinterpret_cast<const SignalFrame*>(frame_address), context->context.rsp - kRedZone);
   }
   const auto* program = reinterpret_cast<const arch::KernelUcontext*>(context->context.rbx);
   // The SIGSYS frame went to the alternate stack and this one followed it there. A handler without SA_ONSTACK expects
-  // the program's own stack, which may be much larger.
-  bool strayed = (flags & kOnStack) == 0 && strays(*program, frame_address);
+  // the program's own stack, which may be much larger; one with it the whole alternate stack, which may have room for two
+  // frames but not for three.
+  const bool strayed = strays(*program, frame_address);
+  const u64 alternate = program->stack.address + program->stack.bytes;
   roll_back(context, program, (flags & kRestart) != 0);
   if (!strayed) return frame_address;
-  return move_frame(reinterpret_cast<const SignalFrame*>(frame_address), context->context.rsp);
+  return move_frame(reinterpret_cast<const SignalFrame*>(frame_address),
+                    (flags & kOnStack) != 0 ? alternate : context->context.rsp - kRedZone);
 }
 
 // Whether there is nothing to do for the handler but to enter it: the program was in its own text.
