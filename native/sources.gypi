@@ -195,6 +195,7 @@
       "native/runtime/sites.cc",
       "native/runtime/start.S",
       "native/runtime/state.cc",
+      "native/runtime/stubs.cc",
       "native/runtime/text.cc",
       "native/runtime/timed_calls.cc",
       "native/runtime/vdso.cc",

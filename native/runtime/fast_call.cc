@@ -4,7 +4,7 @@
 #include "runtime/ids.h"
 #include "runtime/program_memory.h"
 #include "runtime/signals.h"
-#include "runtime/sites.h"
+#include "runtime/stubs.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 #include "runtime/trap.h"

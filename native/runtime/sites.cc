@@ -1,8 +1,5 @@
 // Rewriting of call sites (sites.h).
 //
-// A stub area is two pages within reach of a 32-bit jump: stubs, which are executable, and behind them their data,
-// writable: where each goes back to and its call's number.
-//
 // The store. Text pages are private to the process; they are made writable for it, for an instant and as a whole mapping,
 // since a part of one would stay a mapping of its own. Five bytes within an aligned word of 8, or of 16 on processors with AVX, are replaced
 // by one store (Intel SDM 3A, 9.1.1 "Guaranteed Atomic Operations"; AMD64 APM 2, 7.3.2), so that another thread executes
@@ -18,45 +15,26 @@
 #include "runtime/scratch.h"
 #include "runtime/site_code.h"
 #include "runtime/state.h"
+#include "runtime/stubs.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 #include "wire/parts.h"
 
-extern "C" {
-extern const char stasis_fast_entry[];
-void stasis_store_16(void* to, const void* from);
-}
+extern "C" void stasis_store_16(void* to, const void* from);
 
 namespace stasis::runtime {
 
 namespace {
 
 constexpr u32 kTrapsBeforeRewriting = 12;  // about what rewriting costs
-constexpr u32 kCounters = 64;
-constexpr u64 kSyscallBytes = 2;
-constexpr u8 kJump = 0xe9, kTrapCode = 0xcc;
-
-constexpr u64 kStubBytes = 32;
-constexpr u32 kStubsInArea = wire::kPageBytes / kStubBytes;
-constexpr u64 kReach = 0x7fff'0000;
-constexpr u64 kAreaBytes = 2 * wire::kPageBytes;
-constexpr u64 kSearchStep = 1 << 20;
-constexpr u32 kSearchSteps = 1024;
-
-struct StubData {
-  u64 after;  // the address behind the program's system call
-  u32 number;
-  u32 moved_bytes;  // of the instruction that the stub begins with, 0: none
-};
-constexpr u64 kDataOffset = wire::kPageBytes;
-constexpr u64 kTargetOffset = kDataOffset + kStubsInArea * sizeof(StubData);
+constexpr u32 kCounterSets = 8, kCountersInSet = 8;
+constexpr u8 kJump = 0xe9;
 
 struct Counter {
   u32 address;  // low half
   u32 traps;
 };
-STASIS_HOT Counter g_counters[kCounters];
-u32 g_stubs_used[wire::kMaxStubAreas];
+STASIS_HOT Counter g_counters[kCounterSets][kCountersInSet];
 
 // Calls whose handlers may be given up at any instant (fast_call.h).
 bool has_fast_handler(u64 number) {
@@ -99,12 +77,6 @@ bool has_fast_handler(u64 number) {
       return false;
   }
 }
-
-struct Site {
-  u64 address;      // of the mov
-  u64 after;        // behind the system call
-  u32 moved_bytes;  // between the two
-};
 
 // The site of the system call that ends at `after`, in text that begins at `begin`. False if it is none of the form.
 bool find_site(u64 begin, u64 after, u64 number, Site* site) {
@@ -152,79 +124,6 @@ bool is_main_program(u64 inode) {
   u64 own;
   memcpy(&own, buffer + sizeof(u64), sizeof own);
   return own == inode;
-}
-
-bool in_reach(u64 area, u64 site) {
-  const u64 distance = area > site ? area - site : site - area;
-  return distance < kReach;
-}
-
-void put_instruction(u8* stub, u32* at, const u8* code, u32 code_bytes, const void* target) {
-  memcpy(stub + *at, code, code_bytes);
-  *at += code_bytes + 4;
-  const u32 distance = static_cast<u32>(reinterpret_cast<u64>(target) - reinterpret_cast<u64>(stub + *at));
-  memcpy(stub + *at - 4, &distance, sizeof distance);
-}
-
-//     the moved instruction, if there is one
-//     mov data.after(%rip), %rcx ; mov data.number(%rip), %eax ; jmp *target(%rip)
-bool write_stub(u8* area, u32 index, const u8* moved) {
-  constexpr u8 kLoadRcx[] = {0x48, 0x8b, 0x0d}, kLoadEax[] = {0x8b, 0x05}, kJumpTo[] = {0xff, 0x25};
-  u8* stub = area + index * kStubBytes;
-  const auto& data = reinterpret_cast<const StubData*>(area + kDataOffset)[index];
-  u32 at = data.moved_bytes;
-  if (at != 0 && !move_instruction(moved, at, stub, reinterpret_cast<u64>(stub))) return false;
-  put_instruction(stub, &at, kLoadRcx, sizeof kLoadRcx, &data.after);
-  put_instruction(stub, &at, kLoadEax, sizeof kLoadEax, &data.number);
-  put_instruction(stub, &at, kJumpTo, sizeof kJumpTo, area + kTargetOffset);
-  return true;
-}
-static_assert(kMostMovedBytes + 19 <= kStubBytes);
-
-// Near the mapping, below it: what grows upwards from there is the program's.
-u64 make_area(const MappingInfo& mapping) {
-  for (u32 step = 0; step < kSearchSteps; step++) {
-    const u64 address = mapping.begin - kAreaBytes - step * kSearchStep;
-    if (address > mapping.begin) return 0;
-    const i64 made = raw_syscall(__NR_mmap, address, kAreaBytes, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (made == static_cast<i64>(address)) {
-      memset(reinterpret_cast<void*>(address), kTrapCode, wire::kPageBytes);
-      *reinterpret_cast<u64*>(address + kTargetOffset) = reinterpret_cast<u64>(stasis_fast_entry);
-      return address;
-    }
-    if (!is_error(made)) raw_syscall(__NR_munmap, made, kAreaBytes);  // before 4.17 the flag is a hint only
-    if (made != -EEXIST && is_error(made)) return 0;
-  }
-  return 0;
-}
-
-// A stub that the site can reach, 0 if there is none.
-u64 make_stub(const MappingInfo& mapping, const Site& site, u64 number) {
-  u32 i = 0;
-  const u32 count = g_state.stub_area_count;
-  while (i < count && (g_stubs_used[i] == kStubsInArea || !in_reach(g_state.stub_areas[i].begin, site.after))) i++;
-  if (i == wire::kMaxStubAreas) return 0;
-  if (i == count) {
-    const u64 area = make_area(mapping);
-    if (area == 0) return 0;
-    g_state.stub_areas[i] = {area, area + kAreaBytes};
-    g_stubs_used[i] = 0;
-    __atomic_store_n(&g_state.stub_area_count, i + 1, __ATOMIC_RELEASE);
-    if (!in_reach(area, site.after)) return 0;
-  }
-  const u64 area = g_state.stub_areas[i].begin;
-  const u32 index = g_stubs_used[i];
-  reinterpret_cast<StubData*>(area + kDataOffset)[index] = {site.after, static_cast<u32>(number), site.moved_bytes};
-  // Other threads may be in the page's other stubs: it stays executable.
-  const i64 opened = raw_syscall(__NR_mprotect, area, wire::kPageBytes, PROT_READ | PROT_WRITE | PROT_EXEC);
-  if (opened < 0) return 0;
-  const bool written =
-      write_stub(reinterpret_cast<u8*>(area), index, reinterpret_cast<const u8*>(site.address + wire::kSiteBytes));
-  const i64 closed = raw_syscall(__NR_mprotect, area, wire::kPageBytes, PROT_READ | PROT_EXEC);
-  if (!written || closed < 0) return 0;
-  g_stubs_used[i]++;
-  return area + index * kStubBytes;
 }
 
 enum class Store { Word, Pair, Alone, None };
@@ -316,50 +215,60 @@ bool has_avx(const arch::KernelSigcontext& context) {
   return software->magic1 == arch::kFrameMagic1 && (software->features & kAvxState) != 0;
 }
 
+// How often the site has trapped, roughly: sites that meet in a full set take from each other, so that those that trap most
+// stay in it.
+u32 count_trap(u64 after) {
+  Counter* set = g_counters[(after ^ after >> 8) % kCounterSets];
+  Counter* free = nullptr;
+  for (u32 i = 0; i < kCountersInSet; i++) {
+    if (set[i].address == static_cast<u32>(after)) return ++set[i].traps;
+    if (set[i].traps == 0) free = &set[i];
+  }
+  if (free != nullptr) {
+    *free = {static_cast<u32>(after), 1};
+  } else {
+    for (u32 i = 0; i < kCountersInSet; i++) set[i].traps -= set[i].traps != 0 ? 1 : 0;
+  }
+  return 1;
+}
+
 // What could not be rewritten is tried again, more and more seldom: a process may be down to one thread by then.
 bool is_time(u32 traps) {
   const u32 rounds = traps / kTrapsBeforeRewriting;
   return traps % kTrapsBeforeRewriting == 0 && (rounds & (rounds - 1)) == 0;
 }
 
-}  // namespace
+// A child that borrows this memory (vfork) must not rewrite: it may be killed halfway, and its parent goes on with the
+// memory. It leaves a wish, the number above the address, for the owner's next trap.
+constexpr u32 kNumberShift = 48;
 
-void note_trap(const Trap& trap, u64 after) {
-  if ((g_private.parts & wire::kPartNoSites) != 0 || !has_fast_handler(trap.number)) return;
-  Counter& counter = g_counters[(after ^ after >> 8) % kCounters];
-  if (counter.address != static_cast<u32>(after)) counter = {static_cast<u32>(after), 0};
-  if (!is_time(++counter.traps)) return;
-  // A vfork child must not: it may be killed halfway, and its parent goes on with the memory.
-  if (!owns_memory() || __atomic_exchange_n(&g_process.sites_lock, 1, __ATOMIC_ACQUIRE) != 0) return;
+void rewrite_site(u64 after, u64 number, const arch::KernelSigcontext& context) {
+  if (!owns_memory()) {
+    __atomic_store_n(&g_process.wished_site, number << kNumberShift | after, __ATOMIC_RELAXED);
+    return;
+  }
+  if (__atomic_exchange_n(&g_process.sites_lock, 1, __ATOMIC_ACQUIRE) != 0) return;
   if (Scratch* scratch = acquire_scratch()) {
-    Request request{after, trap.number, has_avx(trap.context->context), scratch->path, sizeof scratch->path};
+    Request request{after, number, has_avx(context), scratch->path, sizeof scratch->path};
     run_on_scratch(scratch, rewrite, &request);
     release_scratch(scratch);
   }
   __atomic_store_n(&g_process.sites_lock, 0, __ATOMIC_RELEASE);
 }
 
-bool in_stub_area(u64 address) {
-  const u32 count = __atomic_load_n(&g_state.stub_area_count, __ATOMIC_ACQUIRE);
-  for (u32 i = 0; i < count; i++) {
-    if (address - g_state.stub_areas[i].begin < wire::kPageBytes) return true;
-  }
-  return false;
+void serve_wish(const arch::KernelSigcontext& context) {
+  if (__atomic_load_n(&g_process.wished_site, __ATOMIC_RELAXED) == 0 || !owns_memory()) return;
+  const u64 wish = __atomic_exchange_n(&g_process.wished_site, 0, __ATOMIC_RELAXED);
+  if (wish != 0) rewrite_site(wish & ((1UL << kNumberShift) - 1), wish >> kNumberShift, context);
 }
 
-bool leave_stub(arch::KernelSigcontext* context) {
-  const u32 count = __atomic_load_n(&g_state.stub_area_count, __ATOMIC_ACQUIRE);
-  for (u32 i = 0; i < count; i++) {
-    const u64 begin = g_state.stub_areas[i].begin;
-    if (context->rip < begin || context->rip >= begin + wire::kPageBytes) continue;
-    const u64 offset = context->rip - begin;
-    const StubData& data = reinterpret_cast<const StubData*>(begin + kDataOffset)[offset / kStubBytes];
-    context->rip = data.after - kSyscallBytes;
-    if (offset % kStubBytes == 0) context->rip -= data.moved_bytes;
-    context->rax = data.number;
-    return true;
-  }
-  return false;
+}  // namespace
+
+void note_trap(const Trap& trap, u64 after) {
+  if ((g_private.parts & wire::kPartNoSites) != 0) return;
+  serve_wish(trap.context->context);
+  if (!has_fast_handler(trap.number)) return;
+  if (is_time(count_trap(after))) rewrite_site(after, trap.number, trap.context->context);
 }
 
 }  // namespace stasis::runtime

@@ -24,10 +24,4 @@ namespace stasis::runtime {
 // Of a call that has trapped behind its instruction at `after`: counts it, and rewrites its site when it is time.
 void note_trap(const Trap& trap, u64 after);
 
-// If the interrupted context is in a stub, makes it that of the program in front of its system call, and answers true.
-bool leave_stub(arch::KernelSigcontext* context);
-
-// Whether the address is in a stub.
-bool in_stub_area(u64 address);
-
 }  // namespace stasis::runtime

@@ -37,6 +37,7 @@ struct ProcessMarks {
   u32 owner_pid;
   u32 action_locks[wire::kSignalCount];  // 1 while a thread changes that signal's action
   u32 scratch_owner[kScratchSlots];      // tid of the thread that uses the slot
+  u64 wished_site;                       // a call site that a vfork child would have rewritten (sites.cc)
   u32 sites_lock;                        // 1 while a thread rewrites a call site (sites.cc)
   u32 borrowers;                         // children that share this memory and may be alive (births.cc)
   u32 virtual_pid;                       // of the owner, 0: not asked yet (ids.cc)
