@@ -52,6 +52,56 @@ class Dialogue {
   }
 }
 
+/** programs/ids/outside.py, which answers each line, and finds that its threads have counted and its ids are what they were. */
+class Conversation {
+  output = '';
+  readonly child;
+  readonly ended: Promise<number | null>;
+
+  constructor(home: TestHome, words: readonly string[]) {
+    this.child = home.spawn(words);
+    for (const stream of [this.child.stdout, this.child.stderr])
+      stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
+    this.ended = new Promise((resolve) => this.child.once('close', resolve));
+  }
+
+  async heard(text: string): Promise<void> {
+    await until(text, () => this.output.includes(text), { detail: () => this.output });
+  }
+
+  async say(word: string): Promise<void> {
+    this.child.stdin?.write(`${word}\n`);
+    await this.heard(`alive ${word}\n`);
+  }
+}
+
+/** strace follows it for a while, then gdb looks at all of its threads; it answers meanwhile and afterwards. */
+async function lookedAt(home: TestHome, program: Conversation, pid: number): Promise<void> {
+  const log = join(home.scratch, `strace.${pid}`);
+  const strace = home.spawn(['strace', '-f', '-p', String(pid), '-o', log]);
+  const detached = new Promise((resolve) => strace.once('close', resolve));
+  const traced = (call: string): Promise<boolean> =>
+    until(call, () => existsSync(log) && readFileSync(log, 'utf8').includes(call), { detail: () => program.output });
+  await traced('clock_nanosleep(');
+  await program.say(`traced ${pid}`);
+  await traced('execve("');
+  strace.kill('SIGINT');
+  await detached;
+  await program.say(`after strace ${pid}`);
+
+  // /proc/PID/exe is the runtime, so gdb is told which program it is.
+  const gdbWords = ['gdb', '-nx', '-batch', '-iex', 'set exec-file-mismatch off'];
+  const commands = ['info threads', 'thread apply all bt', 'detach'].flatMap((command) => ['-ex', command]);
+  const gdb = await home.execute([...gdbWords, '/usr/bin/python3', '-p', String(pid), ...commands], {
+    env: { DEBUGINFOD_URLS: '' },
+  });
+  expect(gdb.stdout).toMatch(new RegExp(`LWP ${pid}\\b`));
+  expect(gdb.stdout.match(/^Thread \d+ \(/gm)?.length, gdb.stdout).toBe(3);
+  expect(gdb.stdout, 'a stack down to main').toMatch(/#\d+ .* (main|__libc_start\w*|_start) /);
+  expect(gdb.stdout).toMatch(/detached/);
+  await program.say(`after gdb ${pid}`);
+}
+
 async function jobControl(home: TestHome, run: readonly string[]): Promise<number[]> {
   const bash = new Dialogue(home, [...run, 'bash', '--norc', '--noprofile', '-i']);
   await until('a prompt', () => bash.output.includes('ready> '), { detail: () => bash.output });
@@ -135,39 +185,22 @@ describe.each(users)('as $name', (user) => {
 
   test.concurrent('strace and gdb from outside', async () => {
     await using home = TestHome.create(user);
-    const child = home.spawn(home.words([...shifted, '--', '/usr/bin/python3', source('outside.py')]));
-    let output = '';
-    child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    const wait = (text: string): Promise<boolean> => until(text, () => output.includes(text), { detail: () => output });
-    await wait('ready\n');
-    const pid = String((ids(output)[0] as number) - shift);
-    child.stdin?.write('first\n');
-    await wait('alive first\n');
+    const words = home.words([...shifted, '--name', 'program', '--', '/usr/bin/python3', source('outside.py')]);
+    const launched = new Conversation(home, words);
+    await launched.heard('ready\n');
+    await launched.say('first');
+    const own = home.pid('program') + shift;
+    expect(ids(launched.output)[0]).toBe(own);
+    await lookedAt(home, launched, home.pid('program'));
 
-    const log = join(home.scratch, 'strace.log');
-    const strace = home.spawn(['strace', '-f', '-p', pid, '-o', log]);
-    const detached = new Promise((resolve) => strace.once('close', resolve));
-    await until('lines of strace', () => existsSync(log) && readFileSync(log, 'utf8').includes(`getpid()`), {
-      detail: () => output,
-    });
-    child.stdin?.write('traced\n');
-    await wait('alive traced\n');
-    strace.kill('SIGINT');
-    await detached;
-    child.stdin?.write('after strace\n');
-    await wait('alive after strace\n');
-
-    const gdb = await home.execute(['gdb', '-nx', '-batch', '-p', pid, '-ex', 'info threads', '-ex', 'detach'], {
-      env: { DEBUGINFOD_URLS: '' },
-    });
-    expect(gdb.stdout).toMatch(new RegExp(`LWP ${pid}\\b`));
-    expect(gdb.stdout).toMatch(/detached/);
-    child.stdin?.write('after gdb\n');
-    await wait('alive after gdb\n');
-    child.stdin?.end();
-    expect(await ended, output).toBe(0);
-    expect(output).toMatch(/PASS\n$/);
+    await home.ok(['checkpoint', 'program']);
+    const again = ['restore', 'program', '--name', 'copy', '--shift-ids', String(shift)];
+    const restored = new Conversation(home, home.words(again));
+    await restored.say('restored');
+    await lookedAt(home, restored, home.pid('copy'));
+    expect(home.pid('copy') + shift).not.toBe(own);
+    restored.child.stdin?.end();
+    expect(await restored.ended, restored.output).toBe(0);
+    expect(restored.output).toMatch(/PASS\n$/);
   });
 });
