@@ -135,7 +135,8 @@ static void masked(void) {
     wait_for_ever(kind);
     CHECK(handled == 1);
     check_ids();
-    CHECK(sigprocmask(SIG_SETMASK, &old, &now) == 0 && sigismember(&now, SIGTERM) == 1 && sigismember(&now, SIGALRM) == 1);
+    CHECK(sigprocmask(SIG_SETMASK, &old, &now) == 0 && sigismember(&now, SIGTERM) == 1 &&
+          sigismember(&now, SIGALRM) == 1);
   }
 }
 
