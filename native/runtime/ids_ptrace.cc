@@ -8,6 +8,7 @@
 #include "runtime/ids_signal.h"
 #include "runtime/ids_target.h"
 #include "runtime/program_memory.h"
+#include "runtime/signals.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
 
@@ -48,6 +49,17 @@ i64 set_info(const Trap& trap) {
   return raw_syscall(__NR_ptrace, PTRACE_SETSIGINFO, trap.arguments[1], trap.arguments[2], &info);
 }
 
+// SIGSYS stays out of the tracee's mask as it does when the tracee sets it itself (masks.cc).
+i64 set_mask(const Trap& trap) {
+  u64 mask;
+  u64 from = trap.arguments[3];
+  if (trap.arguments[2] == sizeof mask && read_program(&mask, from, sizeof mask) == 0) {
+    mask &= ~kSignalSysBit;
+    from = reinterpret_cast<u64>(&mask);
+  }
+  return raw_syscall(__NR_ptrace, PTRACE_SETSIGMASK, trap.arguments[1], trap.arguments[2], from);
+}
+
 }  // namespace
 
 i64 trapped_ptrace(Trap& trap) {
@@ -57,6 +69,7 @@ i64 trapped_ptrace(Trap& trap) {
   trap.arguments[1] = attaches ? verified_argument(trap.arguments[1]) : system_argument(trap.arguments[1]);
   if (request == PTRACE_GETEVENTMSG) return get_message(trap);
   if (request == PTRACE_SETSIGINFO) return set_info(trap);
+  if (request == PTRACE_SETSIGMASK) return set_mask(trap);
   // No other request blocks.
   const i64 result = raw_syscall(__NR_ptrace, request, trap.arguments[1], trap.arguments[2], trap.arguments[3]);
   if (request == PTRACE_GETSIGINFO && result == 0) translate_program_info(trap.arguments[3]);

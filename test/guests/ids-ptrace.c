@@ -1,4 +1,5 @@
 // A tracer inside an application: requests by pid, the ids that events and siginfo tell, children traced from their birth.
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -22,7 +23,37 @@ static int tracee(void) {
 
 static void go_on(pid_t pid, int signal) { CHECK(ptrace(PTRACE_CONT, pid, NULL, (void*)(intptr_t)signal) == 0); }
 
+// A tracer that blocks every signal of a process that is in its own code.
+static void masked(void) {
+  volatile int* go = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(go != MAP_FAILED);
+  const pid_t parent = getpid();
+  pid_t child = fork();
+  if (child == 0) {
+    go[1] = 1;
+    while (*go == 0);
+    for (int i = 0; i < 100; i++) {
+      if (syscall(SYS_getppid) != parent || kill(parent, 0) != 0) _exit(1);
+    }
+    _exit(5);
+  }
+  int status;
+  uint64_t mask = ~0UL;
+  while (go[1] == 0) guest_sleep_ms(1);
+  CHECK(ptrace(PTRACE_SEIZE, child, NULL, NULL) == 0 && ptrace(PTRACE_INTERRUPT, child, NULL, NULL) == 0);
+  CHECK(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+  CHECK(ptrace(PTRACE_SETSIGMASK, child, sizeof mask, &mask) == 0);
+  CHECK(ptrace(PTRACE_SETSIGMASK, child, sizeof mask, (void*)8) == -1 && errno == EFAULT);
+  CHECK(ptrace(PTRACE_SETSIGMASK, child, 4UL, &mask) == -1 && errno == EINVAL);
+  mask = 0;
+  CHECK(ptrace(PTRACE_GETSIGMASK, child, sizeof mask, &mask) == 0 && (mask >> (SIGTERM - 1) & 1) == 1);
+  CHECK(ptrace(PTRACE_DETACH, child, NULL, NULL) == 0);
+  *go = 1;
+  CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 5);
+}
+
 int main(void) {
+  masked();
   pid_t child = fork();
   if (child == 0) {
     CHECK(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
