@@ -2,6 +2,7 @@
 // its call's number.
 #include "runtime/stubs.h"
 
+#include <linux/fcntl.h>
 #include <linux/mman.h>
 
 #include "runtime/site_code.h"
@@ -38,25 +39,30 @@ bool in_reach(u64 area, u64 site) {
   return distance < kReach;
 }
 
-void put_instruction(u8* stub, u32* at, const u8* code, u32 code_bytes, const void* target) {
-  memcpy(stub + *at, code, code_bytes);
-  *at += code_bytes + 4;
-  const u32 distance = static_cast<u32>(reinterpret_cast<u64>(target) - reinterpret_cast<u64>(stub + *at));
-  memcpy(stub + *at - 4, &distance, sizeof distance);
-}
-
 //     the moved instruction, if there is one
 //     mov data.after(%rip), %rcx ; mov data.number(%rip), %eax ; jmp *target(%rip)
 bool write_stub(u8* area, u32 index, const u8* moved) {
   constexpr u8 kLoadRcx[] = {0x48, 0x8b, 0x0d}, kLoadEax[] = {0x8b, 0x05}, kJumpTo[] = {0xff, 0x25};
-  u8* stub = area + index * kStubBytes;
+  const u64 stub = reinterpret_cast<u64>(area) + index * kStubBytes;
   const auto& data = reinterpret_cast<const StubData*>(area + kDataOffset)[index];
+  u8 code[kStubBytes];
   u32 at = data.moved_bytes;
-  if (at != 0 && !move_instruction(moved, at, stub, reinterpret_cast<u64>(stub))) return false;
-  put_instruction(stub, &at, kLoadRcx, sizeof kLoadRcx, &data.after);
-  put_instruction(stub, &at, kLoadEax, sizeof kLoadEax, &data.number);
-  put_instruction(stub, &at, kJumpTo, sizeof kJumpTo, area + kTargetOffset);
-  return true;
+  if (at != 0 && !move_instruction(moved, at, code, stub)) return false;
+  const auto put = [&](const u8* bytes, u32 count, const void* target) {
+    memcpy(code + at, bytes, count);
+    at += count + 4;
+    const u32 distance = static_cast<u32>(reinterpret_cast<u64>(target) - (stub + at));
+    memcpy(code + at - 4, &distance, sizeof distance);
+  };
+  put(kLoadRcx, sizeof kLoadRcx, &data.after);
+  put(kLoadEax, sizeof kLoadEax, &data.number);
+  put(kJumpTo, sizeof kJumpTo, area + kTargetOffset);
+  if (write_text(stub, code, at)) return true;
+  // Other threads may be in the page's other stubs: it stays executable.
+  const u64 page = reinterpret_cast<u64>(area);
+  if (raw_syscall(__NR_mprotect, page, wire::kPageBytes, PROT_READ | PROT_WRITE | PROT_EXEC) < 0) return false;
+  memcpy(reinterpret_cast<void*>(stub), code, at);
+  return raw_syscall(__NR_mprotect, page, wire::kPageBytes, PROT_READ | PROT_EXEC) == 0;
 }
 static_assert(kMostMovedBytes + 19 <= kStubBytes);
 
@@ -70,7 +76,9 @@ u64 make_area(const MappingInfo& mapping) {
     if (made == static_cast<i64>(address)) {
       memset(reinterpret_cast<void*>(address), kTrapCode, wire::kPageBytes);
       *reinterpret_cast<u64*>(address + kTargetOffset) = reinterpret_cast<u64>(stasis_fast_entry);
-      return address;
+      if (raw_syscall(__NR_mprotect, address, wire::kPageBytes, PROT_READ | PROT_EXEC) == 0) return address;
+      raw_syscall(__NR_munmap, address, kAreaBytes);
+      return 0;
     }
     if (!is_error(made)) raw_syscall(__NR_munmap, made, kAreaBytes);  // before 4.17 the flag is a hint only
     if (made != -EEXIST && is_error(made)) return 0;
@@ -79,6 +87,14 @@ u64 make_area(const MappingInfo& mapping) {
 }
 
 }  // namespace
+
+bool write_text(u64 address, const void* bytes, u64 count) {
+  const i64 fd = raw_syscall(__NR_openat, AT_FDCWD, "/proc/self/mem", O_RDWR | O_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const i64 written = raw_syscall(__NR_pwrite64, fd, bytes, count, address);
+  raw_syscall(__NR_close, fd);
+  return written == static_cast<i64>(count);
+}
 
 u64 make_stub(const MappingInfo& mapping, const Site& site, u64 number) {
   u32 i = 0;
@@ -96,13 +112,8 @@ u64 make_stub(const MappingInfo& mapping, const Site& site, u64 number) {
   const u64 area = g_state.stub_areas[i].begin;
   const u32 index = g_stubs_used[i];
   reinterpret_cast<StubData*>(area + kDataOffset)[index] = {site.after, static_cast<u32>(number), site.moved_bytes};
-  // Other threads may be in the page's other stubs: it stays executable.
-  const i64 opened = raw_syscall(__NR_mprotect, area, wire::kPageBytes, PROT_READ | PROT_WRITE | PROT_EXEC);
-  if (opened < 0) return 0;
-  const bool written =
-      write_stub(reinterpret_cast<u8*>(area), index, reinterpret_cast<const u8*>(site.address + wire::kSiteBytes));
-  const i64 closed = raw_syscall(__NR_mprotect, area, wire::kPageBytes, PROT_READ | PROT_EXEC);
-  if (!written || closed < 0) return 0;
+  const auto* moved = reinterpret_cast<const u8*>(site.address + wire::kSiteBytes);
+  if (!write_stub(reinterpret_cast<u8*>(area), index, moved)) return 0;
   g_stubs_used[i]++;
   return area + index * kStubBytes;
 }

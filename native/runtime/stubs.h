@@ -16,6 +16,9 @@ struct Site {
   u32 moved_bytes;  // between the two
 };
 
+// Writes into private pages that may be read and executed only, in no order that other threads could rely on. False where the
+// kernel does not allow that (since 6.12 it may be told not to).
+bool write_text(u64 address, const void* bytes, u64 count);
 
 // A stub for the site, in reach of a 32-bit jump from there, or 0. By one thread at a time. `mapping` is the one that the
 // site is in.

@@ -136,7 +136,7 @@ int main(int argc, char** argv) {
     int batch;
   } cases[] = {
       {"getpid", call_getpid, 100},       {"gettid", call_gettid, 100},   {"kill", call_kill, 100},
-      {"sigmask twice", call_sigmask, 50}, {"sigaction", call_sigaction, 100}, {"stat", call_stat, 50},
+      {"sigmask*2", call_sigmask, 50}, {"sigaction", call_sigaction, 100}, {"stat", call_stat, 50},
       {"getsockname", call_getsockname, 100}, {"read", call_read, 500},   {"write", call_write, 500},
       {"futex", call_futex, 500},         {"epoll_wait", call_epoll_wait, 500}, {"open+close", call_open, 50},
       {"fork+wait", call_fork, 1},        {"fork+exec+wait", call_fork_exec, 1}, {"posix_spawn+wait", call_spawn, 1},
