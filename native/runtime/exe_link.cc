@@ -84,7 +84,15 @@ i64 trapped_readlink(Trap& trap) {
   bool at = trap.number == __NR_readlinkat;
   u64 path_address = trap.arguments[at ? 1 : 0], buffer = trap.arguments[at ? 2 : 1];
   i64 capacity = static_cast<i32>(trap.arguments[at ? 3 : 2]);  // the kernel's parameter is an int
-  char path[48];                                                // longer than any name of the link
+  // Most paths that are asked about are no links: a compiler asks a thousand times. The one byte that a link gives is
+  // written again below, unless it is a byte of the path.
+  if (capacity > 1 && buffer - path_address >= wire::kMaxExePath) {
+    u64 probe[4] = {trap.arguments[0], trap.arguments[1], trap.arguments[2], trap.arguments[3]};
+    probe[at ? 3 : 2] = 1;
+    const i64 probed = raw_syscall(static_cast<i64>(trap.number), probe[0], probe[1], probe[2], probe[3]);
+    if (probed < 0) return probed;
+  }
+  char path[48];  // longer than any name of the link
   i64 process = -1;
   if (capacity > 0 && read_program_string(path, path_address, sizeof path) > 0) process = process_of_exe_link(path);
   if (process > 0) {

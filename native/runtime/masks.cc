@@ -47,37 +47,46 @@ void deliver_held(Trap& trap) {
 namespace {
 
 enum : u64 { kViewOpen = 1, kViewUpdated = 2 };  // of FastCall::issued
+constexpr u64 kUnknown = ~0UL;                   // no thread has such a mask: KILL and STOP are never in one
+
+// FastCall::note: the thread, and whether it believed SIGSYS blocked.
+u64 note_of(u32 thread, bool blocked) { return static_cast<u64>(thread) << 1 | (blocked ? 1 : 0); }
+bool was_blocked(const FastCall& call) { return (call.note & 1) != 0; }
 
 bool can_block(const arch::KernelSigcontext& registers) {
   return registers.rsi != 0 && static_cast<i32>(registers.rdi) != SIG_UNBLOCK;
 }
 
 // The kernel reads and writes the program's masks, and SIGSYS is taken back out of the thread's. In between nothing of
-// the program runs in this thread (signals.cc, unblock_sigsys).
+// the program runs in this thread (handlers.cc).
 i64 change_mask_directly(Trap& trap, FastCall* call) {
   if (ids_on()) {
-    call->note = sigsys_blocked() ? 1 : 0;
+    const u32 thread = sigsys_thread();
+    call->note = note_of(thread, sigsys_blocked(thread));
+    call->program.signal_mask = kUnknown;
     // What the set says of SIGSYS could not be told afterwards; and a signal that was held would have to be sent.
     const bool unblocks = trap.arguments[1] != 0 && static_cast<i32>(trap.arguments[0]) == SIG_UNBLOCK;
-    if (call->note != 0 && (unblocks || sigsys_held())) give_up_fast_call();
+    if (was_blocked(*call) && (unblocks || sigsys_held())) give_up_fast_call();
   }
   stasis_fast_issue(__NR_rt_sigprocmask, trap.arguments);
   return finish_mask_change(call, nullptr);
 }
 
-u64 current_mask() {
-  u64 mask = 0;
-  raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof mask);
-  return mask;
+// A refused call has changed nothing; but behind a bad address for the old mask it has (kernel/signal.c).
+bool has_changed(const FastCall& call) {
+  u64 set;
+  if (call.result != -EFAULT) return call.result == 0;
+  return call.program.context.rsi == 0 || read_program(&set, call.program.context.rsi, sizeof set) == 0;
 }
 
-// What the program sees of SIGSYS in its masks. `mask`: the thread's, with SIGSYS as the program has asked for it.
-void update_view(const FastCall& call, u64 mask) {
+// What the program sees of SIGSYS in its masks. call.program.signal_mask is the thread's, with SIGSYS as the program has
+// asked for it.
+void update_view(const FastCall& call) {
   const arch::KernelSigcontext& registers = call.program.context;
-  const bool before = call.note != 0, asked = (mask & kSignalSysBit) != 0;
+  const bool before = was_blocked(call), asked = (call.program.signal_mask & kSignalSysBit) != 0;
   if (can_block(registers)) {
     const bool after = asked || (before && static_cast<i32>(registers.rdi) == SIG_BLOCK);
-    if (after != before) set_sigsys_blocked(after);
+    if (after != before) set_sigsys_blocked(after, static_cast<u32>(call.note >> 1));
   }
   if (before && registers.rdx != 0 && call.result == 0) *reinterpret_cast<u64*>(registers.rdx) |= kSignalSysBit;
 }
@@ -85,19 +94,18 @@ void update_view(const FastCall& call, u64 mask) {
 }  // namespace
 
 i64 finish_mask_change(FastCall* call, u64* interrupted_mask) {
-  const bool blocks = can_block(call->program.context);
-  if (ids_on() && call->issued == kViewOpen) {
-    // A refused call has changed nothing; only behind a bad address for the old mask it has (kernel/signal.c).
-    const bool changed = call->result == 0 || call->result == -EFAULT;
-    if (changed && (blocks || call->note != 0)) {
-      update_view(*call, interrupted_mask != nullptr ? *interrupted_mask : current_mask());
+  if (can_block(call->program.context)) {
+    u64* before = interrupted_mask == nullptr && ids_on() ? &call->program.signal_mask : nullptr;
+    if (interrupted_mask != nullptr && call->program.signal_mask == kUnknown) {
+      call->program.signal_mask = *interrupted_mask;
     }
-    __atomic_store_n(&call->issued, kViewUpdated, __ATOMIC_RELEASE);
-  }
-  if (blocks) {
     const u64 bit = kSignalSysBit;
-    raw_syscall(__NR_rt_sigprocmask, SIG_UNBLOCK, &bit, nullptr, sizeof bit);
+    raw_syscall(__NR_rt_sigprocmask, SIG_UNBLOCK, &bit, before, sizeof bit);
     if (interrupted_mask != nullptr) *interrupted_mask &= ~bit;
+  }
+  if (ids_on() && call->issued == kViewOpen) {
+    if (has_changed(*call)) update_view(*call);
+    __atomic_store_n(&call->issued, kViewUpdated, __ATOMIC_RELEASE);
   }
   return call->result;
 }

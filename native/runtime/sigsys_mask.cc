@@ -25,8 +25,6 @@ u32 g_held_count;  // how many are in use, or more
 
 constexpr u32 kAnyThread = 1;
 
-u32 thread_id() { return may_call(kOwnThreadId) ? static_cast<u32>(raw_syscall(__NR_gettid)) : kAnyThread; }
-
 HeldSignal* held_of(u32 thread) {
   for (HeldSignal& held : g_held) {
     if (__atomic_load_n(&held.thread, __ATOMIC_ACQUIRE) == thread) return &held;
@@ -36,13 +34,11 @@ HeldSignal* held_of(u32 thread) {
 
 }  // namespace
 
-bool sigsys_blocked() {
-  const u32 thread = thread_id();
-  return __atomic_load_n(&g_blocked[thread % kThreads], __ATOMIC_RELAXED) == thread;
-}
+u32 sigsys_thread() { return may_call(kOwnThreadId) ? static_cast<u32>(raw_syscall(__NR_gettid)) : kAnyThread; }
 
-void set_sigsys_blocked(bool blocked) {
-  const u32 thread = thread_id();
+bool sigsys_blocked(u32 thread) { return __atomic_load_n(&g_blocked[thread % kThreads], __ATOMIC_RELAXED) == thread; }
+
+void set_sigsys_blocked(bool blocked, u32 thread) {
   u32* word = &g_blocked[thread % kThreads];
   u32 expected = thread;
   if (blocked) {
@@ -53,7 +49,7 @@ void set_sigsys_blocked(bool blocked) {
 }
 
 void hold_sigsys(const void* info) {
-  const u32 thread = thread_id();
+  const u32 thread = sigsys_thread();
   if (held_of(thread) != nullptr) return;
   for (HeldSignal& held : g_held) {
     u32 none = 0;
@@ -70,7 +66,7 @@ bool sigsys_held() { return __atomic_load_n(&g_held_count, __ATOMIC_RELAXED) != 
 
 bool take_held_sigsys(void* info) {
   if (!sigsys_held()) return false;
-  HeldSignal* held = held_of(thread_id());
+  HeldSignal* held = held_of(sigsys_thread());
   if (held == nullptr) return false;
   memcpy(info, held->info, sizeof held->info);
   __atomic_store_n(&held->thread, 0, __ATOMIC_RELEASE);

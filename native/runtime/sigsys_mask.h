@@ -9,9 +9,12 @@ namespace stasis::runtime {
 
 inline constexpr u32 kSignalInfoBytes = 128;
 
+// Under which number the calling thread is known here: a system call, for those who ask more than once.
+u32 sigsys_thread();
+
 // Of the calling thread. What a thread that has ended leaves behind is cleared when its number is born again.
-bool sigsys_blocked();
-void set_sigsys_blocked(bool blocked);
+bool sigsys_blocked(u32 own_thread = sigsys_thread());
+void set_sigsys_blocked(bool blocked, u32 own_thread = sigsys_thread());
 
 // Keeps one SIGSYS for the calling thread; a further one is dropped, as signals below the real-time ones are.
 void hold_sigsys(const void* info);

@@ -42,6 +42,12 @@ static void links(const char* program) {
   int fd = open("/dev/null", O_RDONLY);
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   CHECK(readlink(path, link, sizeof link) == 9 && memcmp(link, "/dev/null", 9) == 0);
+  // Over the path itself, and from its middle on.
+  strcpy(link, path);
+  CHECK(syscall(SYS_readlink, link, link, sizeof link) == 9 && memcmp(link, "/dev/null", 9) == 0);
+  strcpy(link, "/proc/self/exe");
+  CHECK(syscall(SYS_readlink, link, link + 3, sizeof link - 3) == (ssize_t)length &&
+        memcmp(link + 3, expected, length) == 0);
 }
 
 static void lines(int count, char** words) {
