@@ -239,7 +239,7 @@ Status check_cancelled(const CancelToken& cancel) {
 Result<Outcome> checkpoint(const Options& options, const CancelToken& cancel) {
   auto process = open_process(options.pid);
   if (!process.ok()) return std::move(process).error().with_pid(options.pid);
-  Subject subject{options, cancel, options.pid, std::move(process).value(), Phase::Before, {}, {}};
+  Subject subject{options, cancel, options.pid, std::move(process).value(), Phase::Before};
   return Checkpoint(std::move(subject)).run();
 }
 

@@ -75,7 +75,7 @@ Look look(const Child& child, Options options = {}) {
   auto process = open_process(child.pid());
   Look result;
   if (!CHECK(process.ok())) return result;
-  Subject subject{options, none, child.pid(), std::move(process).value(), Phase::Stopped, {}, {}};
+  Subject subject{options, none, child.pid(), std::move(process).value(), Phase::Stopped};
   SharedLinks links;
   Findings findings;
   const auto saved = save_fds(subject, links, result.image, findings);

@@ -73,7 +73,8 @@ Planned plan(const MemoryChild& child, std::vector<wire::PageFileIdentity> page_
   if (!CHECK(process.ok() && memory.ok() && lines.ok())) return result;
   std::erase_if(lines.value(),
                 [](const procfs::MapLine& line) { return line.start < kBase || line.start > kBase + (1 << 28); });
-  Subject subject{options, none, child.pid(), std::move(process).value(), Phase::Stopped, {}, std::move(page_files)};
+  Subject subject{options, none, child.pid(), std::move(process).value(), Phase::Stopped};
+  subject.page_files = std::move(page_files);
   MappedFileFacts files;
   Findings findings;
   auto mappings = plan_mappings(subject, lines.value(), files, findings);
