@@ -92,14 +92,22 @@ function makeProject(directory) {
   );
 }
 
-/** Starts a server; its words may depend on the way. */
+/** Starts a server; its words may depend on the way. Ended by SIGINT, so that Postgres takes its shared memory with it. */
 async function startServer(stasis, way, words) {
   if (way === 'bare') {
     const child = startBare(words);
-    return () => end(child);
+    return async () => {
+      child.kill('SIGINT');
+      await Promise.race([once(child, 'exit'), sleep(10_000)]);
+      await end(child);
+    };
   }
   const application = await stasis.run(words, { name: `bench-${way}`, stdio: 'ignore', ...ways[way] });
-  return () => application.remove({ force: true });
+  return async () => {
+    await application.kill('SIGINT');
+    await application.wait({ timeout: 10_000 }).catch(() => undefined);
+    await application.remove({ force: true });
+  };
 }
 
 /** All three servers run; each slice of load falls on one of them. */
