@@ -80,11 +80,7 @@ class Copier {
   Status flush() {
     STASIS_TRY(check_cancelled(subject_.cancel));
     STASIS_TRY(memory_.read(transfers_));
-    if (!subject_.sites.empty()) {
-      for (const auto& transfer : transfers_) {
-        restore_sites(subject_.sites, transfer.address, {static_cast<std::uint8_t*>(transfer.to), transfer.bytes});
-      }
-    }
+    for (const wire::RewrittenSite& site : subject_.sites) restore_in_transfers(site);
     transfers_.clear();
     STASIS_TRY(writer_.append({buffer_.get(), used_}));
     used_ = 0;
@@ -111,6 +107,17 @@ class Copier {
   struct Free {
     void operator()(std::uint8_t* bytes) const { ::operator delete[](bytes, std::align_val_t(kPageBytes)); }
   };
+
+  // Transfers ascend, and a site may lie across two.
+  void restore_in_transfers(const wire::RewrittenSite& site) {
+    const auto ends_before = [](const ProcessMemory::Transfer& transfer, std::uint64_t address) {
+      return transfer.address + transfer.bytes <= address;
+    };
+    auto at = std::lower_bound(transfers_.begin(), transfers_.end(), site.address, ends_before);
+    for (; at != transfers_.end() && at->address < site.address + wire::kSiteBytes; ++at) {
+      restore_site(site, at->address, {at->to, at->bytes});
+    }
+  }
 
   Result<std::size_t> make_room(std::uint64_t bytes) {
     if (used_ == kBufferBytes) STASIS_TRY(flush());

@@ -50,18 +50,13 @@ void note_sites(const wire::RuntimeState& state, Subject& subject) {
   subject.stub_areas.assign(state.stub_areas, state.stub_areas + areas);
 }
 
-void restore_sites(const std::vector<wire::RewrittenSite>& sites, std::uint64_t address,
-                   std::span<std::uint8_t> bytes) {
-  for (const wire::RewrittenSite& site : sites) {
-    const std::uint64_t begin = std::max(site.address, address);
-    const std::uint64_t end = std::min(site.address + kSiteBytes, address + bytes.size());
-    bool rewritten = begin < end;
-    for (std::uint64_t at = begin; at < end; ++at) {
-      rewritten = rewritten && bytes[at - address] == byte_of(site.replacement, at - site.address);
-    }
-    if (!rewritten) continue;
-    for (std::uint64_t at = begin; at < end; ++at) bytes[at - address] = byte_of(site.original, at - site.address);
+void restore_site(const wire::RewrittenSite& site, std::uint64_t address, std::span<std::uint8_t> bytes) {
+  const std::uint64_t begin = std::max(site.address, address);
+  const std::uint64_t end = std::min(site.address + kSiteBytes, address + bytes.size());
+  for (std::uint64_t at = begin; at < end; ++at) {
+    if (bytes[at - address] != byte_of(site.replacement, at - site.address)) return;
   }
+  for (std::uint64_t at = begin; at < end; ++at) bytes[at - address] = byte_of(site.original, at - site.address);
 }
 
 Result<std::vector<Range>> without_rewritten_pages(const Subject& subject, const ProcessMemory& memory,
@@ -76,7 +71,7 @@ Result<std::vector<Range>> without_rewritten_pages(const Subject& subject, const
       if (!file.ok()) return ranges;  // no longer readable by this user: the pages are stored
       Page bytes;
       STASIS_TRY(memory.read(page, bytes));
-      restore_sites(subject.sites, page, bytes);
+      for (const wire::RewrittenSite& site : subject.sites) restore_site(site, page, bytes);
       const std::uint64_t offset = mapping.file_offset + (page - mapping.address);
       if (!STASIS_TRY(equals_file(file.value().get(), offset, bytes))) continue;
       add_range(kept, start, page);

@@ -16,9 +16,9 @@ namespace stasis::checkpoint {
 // What the runtime's state says of sites and stub areas, into the subject.
 void note_sites(const wire::RuntimeState& state, Subject& subject);
 
-// Puts the original bytes of every site that lies in [address, address + bytes.size()), or partly so, into this copy of the
-// program's memory. Where something else than the jump stands, the library was unmapped since, and nothing is done.
-void restore_sites(const std::vector<wire::RewrittenSite>& sites, std::uint64_t address, std::span<std::uint8_t> bytes);
+// Puts the site's original bytes, as far as they lie in [address, address + bytes.size()), into this copy of the program's
+// memory. Where something else than the jump stands, the library was unmapped since, and nothing is done.
+void restore_site(const wire::RewrittenSite& site, std::uint64_t address, std::span<std::uint8_t> bytes);
 
 // The ranges of changed pages of a private file mapping without the pages that only sites have changed. `ranges` ascend.
 Result<std::vector<Range>> without_rewritten_pages(const Subject& subject, const ProcessMemory& memory,

@@ -65,12 +65,16 @@ Result<UniqueFd> make_report() {
   return report;
 }
 
+// Of a restored application's filter, beside the base.
+unsigned parts_of(const KeeperOptions& options) { return wire::kPartIds | wire::sites_part(options.fast_path); }
+
 // Of a restored application; nothing under a runtime that does not know ids.
 Result<UniqueFd> make_ids(const KeeperOptions& options) {
   if (!options.keeps_ids) return UniqueFd();
   const std::string_view directory = options.directory;
-  return make_id_table(
-      {.application = directory.substr(directory.rfind('/') + 1), .parts = wire::kPartIds, .shift = options.shift_ids});
+  return make_id_table({.application = directory.substr(directory.rfind('/') + 1),
+                        .parts = parts_of(options),
+                        .shift = options.shift_ids});
 }
 
 // A keeper whose start failed says so and ends, its child with it. Until it has, a process is left.
@@ -122,7 +126,7 @@ Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const s
                                        .report_fd = kReportFd,
                                        .done_fd = kDoneFd,
                                        .ids_fd = ids ? kIdsFd : -1,
-                                       .parts = ids ? wire::kPartIds | wire::sites_part(options.fast_path) : 0,
+                                       .parts = ids ? parts_of(options) : 0,
                                        .plan_socket = kPlanSocket})};
   if (runtime->arguments[0].empty()) return Error::plain(ErrorKind::Usage, "the runtime's path is too long");
   runtime->cwd = "/";

@@ -25,7 +25,7 @@ constexpr u64 kMagic = 0x6c6c616374736166;
 constexpr u64 kRedZone = 128;
 constexpr u64 kFlagsBelow = wire::kFastCallFlagsBelow;
 constexpr u64 kSyscallBytes = 2;
-constexpr u64 kDeepest = 8192;  // no call of a fast call goes deeper into the stack
+constexpr u64 kDeepest = 8192;  // no function called from a fast call or an entry goes deeper into the stack
 
 static_assert(__builtin_offsetof(FastCall, result) == 8 && __builtin_offsetof(FastCall, issued) == 16);
 static_assert(__builtin_offsetof(FastCall, program.context.r8) == 72);
@@ -68,17 +68,6 @@ void leave_last(arch::KernelSigcontext& context, const char* label) {
   context.rip = context.rcx;
 }
 
-// In C++ code, of which r15 tells whether it works for a fast call. The own vdso's functions run with a value of the
-// program's there, so nothing is believed before it is looked at, and nothing is touched that may not be mapped.
-FastCall* interrupted_call(const arch::KernelSigcontext& context) {
-  const u64 at = context.r15;
-  if (!inside(context.rip, stasis_text_begin, stasis_text_end)) return nullptr;
-  if (at % 16 != 0 || at < context.rsp || at - context.rsp > kDeepest) return nullptr;
-  u64 magic;
-  if (read_program(&magic, at, sizeof magic) < 0 || magic != (kMagic ^ at)) return nullptr;
-  return reinterpret_cast<FastCall*>(at);
-}
-
 i64 finish_interrupted_call(FastCall* call, arch::KernelUcontext* interrupted) {
   switch (call->program.context.rax) {
     case __NR_rt_sigprocmask:
@@ -100,6 +89,13 @@ extern "C" __attribute__((used)) i64 stasis_fast_dispatch(FastCall* call) {
   return dispatch(trap);
 }
 
+bool is_worked_for(const arch::KernelSigcontext& interrupted, u64 at, u64 magic) {
+  if (!inside(interrupted.rip, stasis_text_begin, stasis_text_end)) return false;
+  if (at % sizeof(u64) != 0 || at < interrupted.rsp || at - interrupted.rsp > kDeepest) return false;
+  u64 mark;
+  return read_program(&mark, at, sizeof mark) == 0 && mark == (magic ^ at);
+}
+
 void leave_fast_call(arch::KernelUcontext* interrupted) {
   arch::KernelSigcontext& context = interrupted->context;
   const u64 at = context.rip;
@@ -112,8 +108,8 @@ void leave_fast_call(arch::KernelUcontext* interrupted) {
   if (inside(at, stasis_fast_abandoned, stasis_fast_handed)) return leave_last(context, stasis_fast_abandoned);
   const bool known =
       inside(at, stasis_fast_begun, stasis_fast_leave) || inside(at, stasis_fast_giving_up, stasis_fast_abandoned);
-  FastCall* call = known ? reinterpret_cast<FastCall*>(context.r15) : interrupted_call(context);
-  if (call == nullptr) return;
+  if (!known && !is_worked_for(context, context.r15, kMagic)) return;
+  auto* call = reinterpret_cast<FastCall*>(context.r15);
   if (inside(at, stasis_fast_after, stasis_fast_issue_end)) {
     call->result = static_cast<i64>(context.rax);
     call->issued = 1;

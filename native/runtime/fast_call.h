@@ -55,6 +55,11 @@ inline auto outside_fast_call(Work work) {
   return result;
 }
 
+// Whether `at`, a value of r15, is the address of something that interrupted C++ code works for: marked by `magic`, on the
+// stack close by. The own vdso's functions run with a value of the program's there, so nothing is believed before it is
+// looked at, and nothing is touched that may not be mapped.
+bool is_worked_for(const arch::KernelSigcontext& interrupted, u64 at, u64 magic);
+
 // On the way into a program's handler: if the signal interrupted a fast call, makes the context that of the program, in
 // front of its call or behind it.
 void leave_fast_call(arch::KernelUcontext* interrupted);

@@ -23,7 +23,7 @@
 #include "runtime/trap.h"
 
 extern "C" {
-extern const char stasis_text_begin[], stasis_text_end[], stasis_thunks[], stasis_thunks_end[];
+extern const char stasis_thunks[], stasis_thunks_end[];
 extern const char stasis_enter_handler[], stasis_entry_built[], stasis_entry_known[];
 extern const char stasis_entry_left[], stasis_entry_end[];
 extern stasis::u64 stasis_thunk_handlers[];
@@ -120,7 +120,8 @@ void mask_sigsys(arch::KernelUcontext* interrupted, u64 handler_mask) {
   if (!blocked && (handler_mask & kSignalSysBit) != 0) set_sigsys_blocked(true);
 }
 
-// All but blocking: what the context is, for the program. Returns the frame to enter the handler with.
+// Makes the context the program's and translates the siginfo, with signals blocked. Returns the frame to enter the handler
+// with.
 u64 prepare(u32 signal, arch::KernelUcontext* context, u64 frame_address, bool has_info);
 
 void enter(arch::KernelSigcontext& context, u64 signal, u64 index, u64 frame, u64 r15) {
@@ -142,18 +143,6 @@ void enter_afresh(arch::KernelSigcontext& context, u64 index, u64 frame) {
 
 u64 address_of(const char* label) { return reinterpret_cast<u64>(label); }
 
-// The entry that an interrupted piece of C++ code works for. As for fast calls, nothing is believed before it is looked
-// at (fast_call.cc).
-const Entry* interrupted_entry(const arch::KernelSigcontext& context) {
-  constexpr u64 kDeepest = 8192;
-  const u64 at = context.r15 - 1;
-  if (context.rip < address_of(stasis_text_begin) || context.rip >= address_of(stasis_text_end)) return nullptr;
-  if (at % 8 != 0 || at < context.rsp || at - context.rsp > kDeepest) return nullptr;
-  u64 magic;
-  if (read_program(&magic, at, sizeof magic) < 0 || magic != (kEntryMagic ^ at)) return nullptr;
-  return reinterpret_cast<const Entry*>(at);
-}
-
 // If a signal has interrupted the entry of another's handler: makes the context that of this handler at its first
 // instruction.
 void finish_interrupted_entry(arch::KernelSigcontext& context) {
@@ -171,8 +160,8 @@ void finish_interrupted_entry(arch::KernelSigcontext& context) {
     context.rax = 0;
     return;
   }
-  const Entry* entry = interrupted_entry(context);
-  if (entry == nullptr) return;
+  if (!is_worked_for(context, context.r15 - 1, kEntryMagic)) return;
+  const auto* entry = reinterpret_cast<const Entry*>(context.r15 - 1);
   const u64 index = entry->index, signal = entry->signal;
   if (entry->prepared != 0) return enter(context, signal, index, entry->frame, entry->r15);
   const u64 frame = prepare(static_cast<u32>(signal), entry->context, entry->frame, (index & 1) != 0);

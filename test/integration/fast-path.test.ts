@@ -103,6 +103,6 @@ test('the library has the switch', { timeout: 60_000 }, async () => {
   await until('the first answer', () => told(home, application.name).length > 0);
   expect(told(home, application.name)[0]).toMatchObject({ before: 'plain', after: 'plain' });
   await expect(stasis.run(['true'], { fastPath: 'no' as unknown as boolean })).rejects.toThrow(/fastPath/);
-  // Nothing of the window lies anywhere but in the window, and no text stays writable.
+  // No text is writable.
   expect(readFileSync(`/proc/${application.pid}/maps`, 'utf8')).not.toMatch(/^[0-9a-f-]+ rwx/m);
 });

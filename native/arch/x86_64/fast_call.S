@@ -37,6 +37,26 @@
     .set FLAGS_BELOW, 136           // the flags lie so far below the program's rsp
     .set FAST_CALL_MAGIC, 0x6c6c616374736166
 
+// The FastCall is no longer one, and the registers that a call leaves alone but C++ does not are the program's.
+    .macro load_arguments
+    movq $0, MAGIC(%r15)
+    mov R8(%r15), %r8
+    mov R9(%r15), %r9
+    mov R10(%r15), %r10
+    mov RDI(%r15), %rdi
+    mov RSI(%r15), %rsi
+    mov RDX(%r15), %rdx
+    .endm
+
+// Flags and stack; the program's r15 waits in r11.
+    .macro load_last
+    mov RSP(%r15), %r11
+    pushq -FLAGS_BELOW(%r11)
+    popfq
+    mov R15(%r15), %r11
+    mov RSP(%r15), %rsp
+    .endm
+
     .text
     .globl stasis_fast_entry, stasis_fast_red_zone, stasis_fast_flags, stasis_fast_aligned, stasis_fast_begun
 stasis_fast_entry:
@@ -75,19 +95,9 @@ stasis_fast_begun:
 
     .globl stasis_fast_leave, stasis_fast_left, stasis_fast_gone
 stasis_fast_leave:
-    movq $0, MAGIC(%r15)
-    mov R8(%r15), %r8
-    mov R9(%r15), %r9
-    mov R10(%r15), %r10
-    mov RDI(%r15), %rdi
-    mov RSI(%r15), %rsi
-    mov RDX(%r15), %rdx
+    load_arguments
     mov RIP(%r15), %rcx
-    mov RSP(%r15), %r11
-    pushq -FLAGS_BELOW(%r11)
-    popfq
-    mov R15(%r15), %r11
-    mov RSP(%r15), %rsp
+    load_last
 stasis_fast_left:
     mov %r11, %r15
     jmp *%rcx
@@ -97,26 +107,16 @@ stasis_fast_gone:
     .globl stasis_fast_abandon, stasis_fast_giving_up, stasis_fast_abandoned, stasis_fast_handed
 stasis_fast_abandon:
 stasis_fast_giving_up:
-    movq $0, MAGIC(%r15)
-    mov R8(%r15), %r8
-    mov R9(%r15), %r9
-    mov R10(%r15), %r10
+    load_arguments
     mov R12(%r15), %r12
     mov R13(%r15), %r13
     mov R14(%r15), %r14
-    mov RDI(%r15), %rdi
-    mov RSI(%r15), %rsi
     mov RBP(%r15), %rbp
     mov RBX(%r15), %rbx
-    mov RDX(%r15), %rdx
     mov RAX(%r15), %rax
     mov RIP(%r15), %rcx
     lea -2(%rcx), %rcx              // the length of `syscall`
-    mov RSP(%r15), %r11
-    pushq -FLAGS_BELOW(%r11)
-    popfq
-    mov R15(%r15), %r11
-    mov RSP(%r15), %rsp
+    load_last
 stasis_fast_abandoned:
     mov %r11, %r15
     jmp *%rcx
