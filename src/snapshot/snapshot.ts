@@ -1,7 +1,7 @@
 // A snapshot: the saved state of an application at one instant, a directory that holds an image (docs/image-format.md). Objects hold
 // nothing open.
 
-import { lstatSync, readdirSync, rmdirSync, rmSync, statSync, unlinkSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, rmdirSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError } from '../errors.js';
 import { callNative } from '../native-call.js';
@@ -103,10 +103,13 @@ export class Snapshot {
   }
 }
 
-/** Removes what the state directory knows of a page file: its stamp and its working set. */
+/** Removes what the state directory knows of a page file: its stamp, its working set, and what a writer of these was killed over. */
 function forget(home: Home, pageFile: string): void {
   const { dev, ino } = lstatSync(pageFile, { bigint: true });
-  const stamp = join(home.verified, `${dev}-${ino}`);
-  rmSync(stamp, { force: true });
-  rmSync(`${stamp}.written`, { force: true });
+  const stamp = `${dev}-${ino}`;
+  for (const entry of existsSync(home.verified) ? readdirSync(home.verified) : []) {
+    if (entry === stamp || entry.startsWith(`${stamp}.written`) || entry.startsWith(`.${stamp}.`)) {
+      rmSync(join(home.verified, entry), { force: true });
+    }
+  }
 }

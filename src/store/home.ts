@@ -127,11 +127,14 @@ function makeDirectory(path: string): void {
   }
 }
 
-/** Puts a file in place whole: readers see the old text or the new one. */
-export function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.${randomHex().slice(0, 8)}`;
+/**
+ * Puts a file in place whole: readers see the old text or the new one. Nobody else writes the file meanwhile: the caller holds a lock, or
+ * alone knows the path. A process that is killed between the two calls leaves the temporary file, which the next replacement takes over,
+ * so that they do not pile up.
+ */
+export function replaceFile(path: string, text: string, temporary = `${path}.new`): void {
   try {
-    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx' });
+    writeFileSync(temporary, text, { mode: 0o600 });
     renameSync(temporary, path);
   } catch (error) {
     try {

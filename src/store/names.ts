@@ -61,9 +61,16 @@ export function holderOfName(home: Home, name: string): string | null | undefine
 
 /** Moves a name to another application in one step. The caller holds the lock of the one that has it. */
 export function moveName(home: Home, name: string, id: string): void {
-  // A dot is no first character of a name, so the link cannot be mistaken for one.
-  const temporary = join(home.names, `.${name}.${id}`);
-  symlinkSync(`../apps/${id}`, temporary);
+  // A dot is no first character of a name, so the link cannot be mistaken for one. One that is there is of
+  // somebody who was killed here: the lock makes it ours.
+  const temporary = join(home.names, `.${name}`);
+  try {
+    symlinkSync(`../apps/${id}`, temporary);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    unlinkSync(temporary);
+    symlinkSync(`../apps/${id}`, temporary);
+  }
   try {
     renameSync(temporary, join(home.names, name));
   } catch (error) {

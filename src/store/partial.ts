@@ -2,7 +2,8 @@
 //
 // A checkpoint writes partial/ID.json, saying where it will write and which process it is, and only then makes that directory, whose
 // name ends in `.partial-ID`. When all is well the directory is renamed to its final name and the note removed. The next command finds
-// notes whose process is gone and removes what they name.
+// notes whose process is gone and removes what they name. Until a note is whole it is partial/ID.json.PID.START, which names its process
+// as well, so that of a checkpoint that was killed while it wrote the note this file goes at once, too.
 //
 // Rules of the place: a note is input like any other, and it ends in deletion. So only a directory whose name ends with the mark and the
 // note's own id is touched, never through a symbolic link, and of its contents only plain files: a directory that holds anything else
@@ -12,7 +13,7 @@ import { randomBytes } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from 'node:fs';
 import { basename, isAbsolute, join, normalize } from 'node:path';
 import { type Home, replaceFile } from './home.js';
-import { bootId, isAlive, ownIdentity } from './process-identity.js';
+import { bootId, isAlive, ownIdentity, type ProcessIdentity } from './process-identity.js';
 
 export const partialMark = '.partial-';
 
@@ -39,7 +40,7 @@ export function claimPartial(home: Home, finalPath: string): PartialClaim {
   const id = randomBytes(8).toString('hex');
   const note: PartialNote = { id, directory: `${finalPath}${partialMark}${id}`, ...ownIdentity(), bootId: bootId() };
   const file = join(home.partial, `${id}.json`);
-  replaceFile(file, `${JSON.stringify(note)}\n`);
+  replaceFile(file, `${JSON.stringify(note)}\n`, `${file}.${note.pid}.${note.startTime}`);
   return {
     directory: note.directory,
     release() {
@@ -84,12 +85,11 @@ export function cleanPartials(home: Home): string[] {
   for (const entry of entries) {
     const file = join(home.partial, entry);
     try {
-      if (!entry.endsWith('.json')) {
-        clearUnfinishedNote(file, entry);
-        continue;
-      }
       const stat = lstatSync(file);
-      if (!stat.isFile() || stat.size > maxNoteBytes) continue;
+      if (!stat.isFile()) continue;
+      const writer = writerOfUnfinishedNote(entry);
+      if (writer !== undefined && !isAlive(writer)) unlinkIfThere(file);
+      if (!entry.endsWith('.json') || stat.size > maxNoteBytes) continue;
       const note = parsePartialNote(entry.slice(0, -'.json'.length), readFileSync(file, 'utf8'));
       if (note === undefined || ownerLives(note)) continue;
       if (!removePartialDirectory(note.directory)) continue;
@@ -106,11 +106,10 @@ function ownerLives(note: PartialNote): boolean {
   return (note.bootId === '' || bootId() === '' || note.bootId === bootId()) && isAlive(note);
 }
 
-/** replaceFile was killed between write and rename: the note never counted. A minute is ample for those two calls. */
-function clearUnfinishedNote(file: string, entry: string): void {
-  if (!/^[0-9a-f]{16}\.json\.[0-9a-f]{8}$/.test(entry)) return;
-  const stat = lstatSync(file);
-  if (stat.isFile() && Date.now() - stat.mtimeMs > 60_000) unlinkSync(file);
+/** The process that writes a note which is not in place yet. Such a note does not count: its directory is made later. */
+function writerOfUnfinishedNote(entry: string): ProcessIdentity | undefined {
+  const match = /^[0-9a-f]{16}\.json\.(\d{1,15})\.(\d{1,15})$/.exec(entry);
+  return match === null ? undefined : { pid: Number(match[1]), startTime: Number(match[2]) };
 }
 
 /** True when the directory is gone. */

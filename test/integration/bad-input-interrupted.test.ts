@@ -100,6 +100,17 @@ describe.each(users)('as $name', (user) => {
     await firstAnswer(victim.port);
   });
 
+  test('kill -9 before the note of the checkpoint is in place', { timeout: 120_000 }, async () => {
+    await using home = TestHome.create(user);
+    const victim = await Victim.start(home);
+    const within = ['strace', '-qq', '-o', '/dev/null', '-e', 'trace=rename', '-e', 'inject=rename:signal=SIGKILL'];
+    const { signal, code } = await home.stasis(['checkpoint', '--leave-running', victim.name], { within });
+    expect(signal ?? code).toBe('SIGKILL');
+    expect(readdirSync(join(home.state, 'partial'))).toEqual([expect.stringMatching(/^[0-9a-f]{16}\.json\.\d+\.\d+$/)]);
+    await victim.unharmed('after the kill');
+    await victim.tidy('after the kill');
+  });
+
   test('kill -9 of a process that restores', { timeout: 180_000 }, async () => {
     await using home = TestHome.create(user);
     await home.run('web', [join(compiledPrograms, 'sleeper')]);

@@ -1,6 +1,6 @@
 // Names: what is one, and who gets it.
 
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -121,6 +121,11 @@ describe('who has a name', () => {
     takeName(home, 'web', first);
     moveName(home, 'web', second);
     expect([...listNames(home)]).toEqual([['web', second]]);
+    // Also after somebody was killed midway, and then nothing is left of that.
+    symlinkSync(`../apps/${second}`, join(home.names, '.web'));
+    moveName(home, 'web', first);
+    expect([...listNames(home)]).toEqual([['web', first]]);
+    expect(readdirSync(home.names)).toEqual(['web']);
   });
 
   test('nobody, when the link leads nowhere or elsewhere', () => {

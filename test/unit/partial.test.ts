@@ -47,6 +47,17 @@ describe('what is cleared', () => {
     expect(readdirSync(home.partial)).toEqual([]);
   });
 
+  test('a note that was never finished, as soon as its writer is gone', () => {
+    const own = ownIdentity();
+    const unfinished = (pid: number, startTime: number) => `${id}.json.${pid}.${startTime}`;
+    const stays = [unfinished(own.pid, own.startTime)];
+    for (const entry of [...stays, unfinished(gone.pid, gone.startTime), unfinished(own.pid, own.startTime + 1)]) {
+      writeFileSync(join(home.partial, entry), '{"id":');
+    }
+    expect(cleanPartials(home)).toEqual([]);
+    expect(readdirSync(home.partial)).toEqual(stays);
+  });
+
   test('also when the pid has a new owner, and after a reboot', () => {
     for (const more of [
       { pid: process.pid, startTime: 1 },
@@ -113,9 +124,11 @@ describe('what is not touched', () => {
       expect(cleanPartials(home)).toEqual([]);
     }
     mkdirSync(join(home.partial, 'ffffffffffffffff.json'));
-    writeFileSync(join(home.partial, 'README'), 'hello');
+    const others = ['README', `${id}.json.${gone.pid}`, `${id}.json.${gone.pid}.`, `${id}.jso.${gone.pid}.1`];
+    for (const other of others) writeFileSync(join(home.partial, other), 'hello');
+    mkdirSync(join(home.partial, `${id}.json.${gone.pid}.1`));
     expect(cleanPartials(home)).toEqual([]);
-    expect(existsSync(join(home.partial, 'README'))).toBe(true);
+    expect(readdirSync(home.partial)).toEqual(expect.arrayContaining([...others, `${id}.json.${gone.pid}.1`]));
   });
 });
 

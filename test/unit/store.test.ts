@@ -103,6 +103,10 @@ describe('the directory', () => {
     replaceFile(path, 'two');
     expect(readFileSync(path, 'utf8')).toBe('two');
     expect(() => replaceFile(join(root, 'none/file'), 'x')).toThrow();
+    // What somebody who was killed before the rename has left is taken over.
+    writeFileSync(join(root, 'file.new'), 'a longer text that was cut off');
+    replaceFile(path, 'three');
+    expect(readFileSync(path, 'utf8')).toBe('three');
     expect(readdirSync(root).sort()).toEqual(['file', 'home']);
   });
 });
