@@ -32,7 +32,7 @@ export interface RemoveOptions {
 }
 
 /** How long a killed application may take to be gone. The kernel frees its memory meanwhile, which takes seconds for many GiB. */
-const killDeadlineMs = 30_000;
+export const killDeadlineMs = 30_000;
 
 export class Application {
   readonly #home: Home;
@@ -194,7 +194,7 @@ function lockIfThere(paths: ApplicationPaths): { release(): void } | undefined {
   }
 }
 
-function sendKill(pid: number, startTime: number): void {
+export function sendKill(pid: number, startTime: number): void {
   try {
     callNativeNow((addon) => addon.signal(pid, startTime, constants.signals.SIGKILL));
   } catch (error) {

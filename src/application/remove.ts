@@ -2,16 +2,14 @@
 // an application whose record cannot be read.
 
 import { existsSync } from 'node:fs';
-import { constants } from 'node:os';
 import { fromSystemError, StasisError } from '../errors.js';
-import { callNativeNow } from '../native-call.js';
 import { Snapshot } from '../snapshot/snapshot.js';
 import { applicationIdPattern, type Home } from '../store/home.js';
 import { holderOfName, isName, listNames, releaseName } from '../store/names.js';
-import { isAlive } from '../store/process-identity.js';
 import { findSnapshot, parseReference } from '../store/snapshots.js';
-import { readStatusFields } from '../store/status.js';
-import { Application, type RemoveOptions, removeApplication } from './application.js';
+import { readStatus } from '../store/status.js';
+import { Application, killDeadlineMs, type RemoveOptions, removeApplication, sendKill } from './application.js';
+import { waitForEnding } from './ending.js';
 import { findRecord } from './find.js';
 
 export async function removeByReference(home: Home, reference: string, options: RemoveOptions): Promise<void> {
@@ -29,7 +27,7 @@ export async function removeByReference(home: Home, reference: string, options: 
   } catch (error) {
     const id = unreadableId(home, reference, error);
     if (id === undefined || !options.force) throw error;
-    removeUnreadable(home, id);
+    await removeUnreadable(home, id, options);
   }
 }
 
@@ -49,10 +47,15 @@ function unreadableId(home: Home, reference: string, error: unknown): string | u
   return applicationIdPattern.test(id) && existsSync(home.application(id).directory) ? id : undefined;
 }
 
-function removeUnreadable(home: Home, id: string): void {
-  const running = readStatusFields(home.application(id))?.process;
-  if (running !== undefined && isAlive(running)) {
-    callNativeNow((addon) => addon.signal(running.pid, running.startTime, constants.signals.SIGKILL));
+async function removeUnreadable(home: Home, id: string, { signal }: RemoveOptions): Promise<void> {
+  const paths = home.application(id);
+  // Who launched it and when is not known, nor asked for what runs.
+  const record = { name: id, launcher: { pid: 0, startTime: 0 }, bootId: '' };
+  const status = readStatus(paths, record);
+  if (status.state === 'running') {
+    sendKill(status.pid, status.startTime);
+    // Its keeper writes down the end in the directory that is to go.
+    await waitForEnding(paths, record, { timeoutMs: killDeadlineMs, signal });
   }
   const name = [...listNames(home)].find(([, holder]) => holder === id)?.[0];
   removeApplication(home, id, name);
