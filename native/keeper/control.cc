@@ -197,10 +197,13 @@ const char* ControlSocket::announced_checkpoint() const {
   return nullptr;
 }
 
+void ControlSocket::withdraw() {
+  if (directory_ >= 0) unlinkat(directory_, kSocketFile, 0);
+}
+
 void ControlSocket::finish(const ApplicationStatus& status) {
   char text[PATH_MAX + 64];
   format_answer(status, text, sizeof text);
-  if (directory_ >= 0) unlinkat(directory_, kSocketFile, 0);
   for (Client& client : clients_) {
     if (client.fd >= 0 && client.waits) send_line(client, text);
   }

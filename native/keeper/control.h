@@ -47,7 +47,10 @@ class ControlSocket {
   // The path that an open connection has announced, or null.
   const char* announced_checkpoint() const;
 
-  // Answers everybody who waits, and removes the socket file.
+  // Removes the socket file; who is connected stays so.
+  void withdraw();
+
+  // Answers everybody who waits.
   void finish(const ApplicationStatus& status);
 
  private:

@@ -170,6 +170,7 @@ int Keeper::fail(const Failure& failure) {
   application.abandon();
   witness_.stop();
   // Removed before the caller is told, so that it finds nothing.
+  control_.withdraw();
   control_.finish(status_);
   if (directory_ >= 0) status_file_.remove();
   return tell_failure(options_.ready_fd, failure);
@@ -253,6 +254,8 @@ int Keeper::end() {
     status_.state = State::Signaled;
     status_.signal = WTERMSIG(wait_status_);
   }
+  // The status is the last word in this directory: whoever sees the end finds it as it stays, and may remove it.
+  control_.withdraw();
   status_file_.write(status_);
   control_.finish(status_);
   witness_.stop();

@@ -216,9 +216,10 @@ TEST(keeper_control_waits_and_checkpoints) {
   CHECK(server.control->announced_checkpoint() == nullptr);
   server.status.state = State::Exited;
   server.status.code = 4;
+  server.control->withdraw();
+  CHECK(access(server.path().c_str(), F_OK) != 0);
   server.control->finish(server.status);
   CHECK_EQUAL(Server::answer(waiter), "exited 4\n");
-  CHECK(access(server.path().c_str(), F_OK) != 0);
   close(waiter);
 }
 
