@@ -102,7 +102,9 @@ Status Checkpoint::look_once(bool& passing) {
   Findings findings;
   image::Image scratch;
   STASIS_TRY(refuse_process(subject_, *status_, findings));
-  STASIS_TRY(save_fds(subject_, shared_links_, scratch, findings));
+  const Subject* const member = &subject_;
+  Objects objects = STASIS_TRY(Objects::read({&member, 1}, shared_links_));
+  STASIS_TRY(save_fds(objects, scratch, findings));
   earlier_maps_ = STASIS_TRY(procfs::read_smaps(subject_.pid));
   const bool starting = std::any_of(earlier_maps_.begin(), earlier_maps_.end(), [](const procfs::MapLine& line) {
     return line.name == "[vdso]" && (line.start < wire::kWindowBase || line.end > wire::kWindowEnd);
@@ -162,10 +164,12 @@ Status Checkpoint::read_state() {
   const Deadline deadline = Deadline::in(subject_.options.stop_deadline);
   const auto state = STASIS_TRY(tracer::read_process(*session_, settled_, *memory_, subject_.runtime,
                                                      status_->number("SigCgt", 16), deadline, subject_.cancel));
-  record_threads(state, image_);
-  record_signals(state, *status_, image_);
-  STASIS_TRY(record_process(subject_, state, *status_, image_));
-  STASIS_TRY(translate_ids(subject_, image_));
+  image::ProcessImage& section = image_.processes.emplace_back();
+  record_threads(state, section);
+  record_signals(state, *status_, section);
+  STASIS_TRY(record_process(subject_, state, *status_, image_, section));
+  const Subject* const member = &subject_;
+  STASIS_TRY(translate_ids({&member, 1}, image_));
   outcome_.threads = state.threads.size();
   return {};
 }
@@ -173,7 +177,10 @@ Status Checkpoint::read_state() {
 Status Checkpoint::look_again() {
   Findings findings;
   STASIS_TRY(refuse_process(subject_, *status_, findings));
-  outcome_.fds = STASIS_TRY(save_fds(subject_, shared_links_, image_, findings));
+  const Subject* const member = &subject_;
+  Objects objects = STASIS_TRY(Objects::read({&member, 1}, shared_links_));
+  STASIS_TRY(save_fds(objects, image_, findings));
+  outcome_.fds = objects.count();
   const auto lines = STASIS_TRY(read_mappings(subject_.pid, earlier_maps_));
   mappings_ = STASIS_TRY(plan_mappings(subject_, lines, file_facts_, findings));
   if (!findings.empty()) return std::move(findings).error(subject_.pid);
@@ -192,7 +199,7 @@ Status Checkpoint::write(PartialDirectory directory) {
   outcome_.runs = STASIS_TRY(store_pages(subject_, *memory_, mappings_, writer));
   outcome_.page_bytes = writer.bytes();
   outcome_.mappings = mappings_.size();
-  for (PlannedMapping& mapping : mappings_) image_.mappings.push_back(std::move(mapping.record));
+  for (PlannedMapping& mapping : mappings_) image_.processes.front().mappings.push_back(std::move(mapping.record));
   // All that belongs to the application has been read: an application that is to go on need not wait for the disk.
   if (subject_.options.leave_running) let_go();
 

@@ -33,9 +33,9 @@ bool leads_to(const Fd& fd) {
 }
 
 // True if the file can be opened again; else a finding says why not.
-bool check_file(const Subject& subject, const Fd& fd, Findings& findings) {
-  const std::string where = subject.where(fd.number);
-  const std::string own = "/proc/" + std::to_string(subject.pid) + "/";
+bool check_file(const Fd& fd, Findings& findings) {
+  const std::string where = fd.where();
+  const std::string own = "/proc/" + std::to_string(fd.owner->pid) + "/";
   if (fd.link.rfind(own, 0) == 0) {
     // The runtime has such files open for an instant: to look up a mapping, or before it rewrites a call site.
     findings.add_passing(where, "a file about the process itself, " + fd.link, "close it before the checkpoint");
@@ -52,11 +52,11 @@ bool check_file(const Subject& subject, const Fd& fd, Findings& findings) {
 
 }  // namespace
 
-Status save_files(const Subject& subject, FdTable& table, image::Image& image, Findings& findings) {
-  for (Description& description : table.descriptions) {
+Status save_files(Objects& objects, image::Image& image, Findings& findings) {
+  for (Description& description : objects.descriptions) {
     const Fd& fd = description.first();
     if (description.saved || fd.link.empty() || fd.link[0] != '/' || fd.link_starts("/memfd:")) continue;
-    const std::string where = subject.where(fd.number);
+    const std::string where = fd.where();
     description.saved = true;
     switch (fd.type()) {
       case S_IFREG:
@@ -73,9 +73,10 @@ Status save_files(const Subject& subject, FdTable& table, image::Image& image, F
         findings.add(where, "the special file " + fd.link, "close it before the checkpoint");
         continue;
     }
-    if (!check_file(subject, fd, findings)) continue;
+    if (!check_file(fd, findings)) continue;
     image::OpenFile record;
-    record.numbers = description.numbers();
+    record.object = objects.next();
+    description.becomes(record.object);
     record.path = fd.link;
     record.flags = fd.flags;
     record.position = fd.type() == S_IFCHR || (fd.flags & O_PATH) != 0 ? -1 : fd.position;

@@ -54,7 +54,7 @@ image::KnownIds known_ids(std::vector<IdRow> rows, const std::set<std::uint32_t>
   std::erase_if(rows, [&](const IdRow& row) {
     return row.kind != wire::IdKind::Process || (row.flags & wire::kIdForeign) != 0 || alive.contains(row.virtual_id);
   });
-  // Whatever is said to live beside these threads has ended: the process has no children now.
+  // Whatever is said to live beside these has ended: there are no other members.
   const auto ended =
       std::partition(rows.begin(), rows.end(), [](const IdRow& row) { return row.state == IdState::Known; });
   if (static_cast<std::size_t>(rows.end() - ended) > kMostEnded) {
@@ -69,16 +69,19 @@ image::KnownIds known_ids(std::vector<IdRow> rows, const std::set<std::uint32_t>
 
 }  // namespace
 
-Status translate_ids(const Subject& subject, image::Image& image) {
-  if (!subject.ids.has_value()) return {};
-  const IdTable& ids = *subject.ids;
-  STASIS_TRY(translate_process(ids, image.process));
+Status translate_ids(Members members, image::Image& image) {
+  if (!members.front()->ids.has_value()) return {};
+  const IdTable& ids = *members.front()->ids;  // one table for all of them
   std::set<std::uint32_t> alive;
-  for (image::Thread& thread : image.threads) {
-    thread.tid = STASIS_TRY(virtual_thread(ids, thread.tid));
-    alive.insert(static_cast<std::uint32_t>(thread.tid));
+  for (image::ProcessImage& section : image.processes) {
+    STASIS_TRY(translate_process(ids, section.process));
+    alive.insert(static_cast<std::uint32_t>(section.process.pid));
+    for (image::Thread& thread : section.threads) {
+      thread.tid = STASIS_TRY(virtual_thread(ids, thread.tid));
+      alive.insert(static_cast<std::uint32_t>(thread.tid));
+    }
+    for (image::QueuedSignal& queued : section.queued_signals) STASIS_TRY(translate_signal(ids, queued));
   }
-  for (image::QueuedSignal& queued : image.queued_signals) STASIS_TRY(translate_signal(ids, queued));
   image.known_ids = {known_ids(STASIS_TRY(ids.rows()), alive)};
   return {};
 }

@@ -102,9 +102,9 @@ bool is_shut_down(const UniqueFd& socket) {
   return ::poll(&query, 1, 0) == 1 && (query.revents & (POLLRDHUP | POLLHUP)) != 0;
 }
 
-Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd& socket,
-                     std::vector<image::FdNumber> numbers, std::uint32_t flags, image::Image& image,
+Status save_listener(Objects& objects, Description& description, const UniqueFd& socket, image::Image& image,
                      Findings& findings) {
+  const Fd& fd = description.first();
   sockaddr_storage address;
   socklen_t length;
   STASIS_TRY(get_name(socket, Side::Local, address, length));
@@ -114,7 +114,7 @@ Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd
       ::getsockopt(socket.get(), SOL_SOCKET, SO_PROTOCOL, &protocol, &bytes) != 0) {
     return Error::of_errno("getsockopt", "reading a socket's type");
   }
-  const std::string where = subject.where(numbers.front().fd);
+  const std::string where = fd.where();
   if (address.ss_family != AF_UNIX && protocol != IPPROTO_TCP) {
     findings.add(where, "a listening socket of protocol " + std::to_string(protocol), "close it before the checkpoint");
     return {};
@@ -123,11 +123,11 @@ Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd
   record.family = address.ss_family;
   record.socket_type = static_cast<std::uint32_t>(type);
   record.protocol = static_cast<std::uint32_t>(protocol);
-  record.flags = flags;
-  auto backlog = backlog_of(socket, address.ss_family, inode);
+  record.flags = fd.flags;
+  auto backlog = backlog_of(socket, address.ss_family, fd.inode);
   if (!backlog.ok()) {
-    if (subject.phase == Phase::Before && backlog.error().kind == ErrorKind::NotFound) return {};
-    return std::move(backlog).error().with_pid(subject.pid).with_fd(numbers.front().fd);
+    if (objects.phase() == Phase::Before && backlog.error().kind == ErrorKind::NotFound) return {};
+    return std::move(backlog).error().with_pid(fd.owner->pid).with_fd(fd.number);
   }
   record.backlog = backlog.value();
   for (const Option& option : kOptions) {
@@ -140,7 +140,8 @@ Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd
     record.options |= wire::kSocketUnlinkStale;
   const auto* raw = reinterpret_cast<const std::uint8_t*>(&address);
   record.address.assign(raw, raw + length);
-  record.numbers = std::move(numbers);
+  record.object = objects.next();
+  description.becomes(record.object);
   image.listening_sockets.push_back(std::move(record));
   return {};
 }

@@ -30,15 +30,6 @@ bool other_end_is_closed(int fd, short event) {
   return ::poll(&query, 1, 0) == 1 && (query.revents & event) != 0;
 }
 
-std::vector<image::FdNumber> numbers_of(const std::vector<Description*>& descriptions) {
-  std::vector<image::FdNumber> result;
-  for (const Description* description : descriptions) {
-    const auto numbers = description->numbers();
-    result.insert(result.end(), numbers.begin(), numbers.end());
-  }
-  return result;
-}
-
 // What is in the pipe that `source` reads from.
 Result<std::vector<std::uint8_t>> content_of(int source, int capacity) {
   int bytes = 0;
@@ -66,15 +57,15 @@ Result<std::vector<std::uint8_t>> content_of(int source, int capacity) {
   return data;
 }
 
-Status save_pipe(const Subject& subject, const Ends& ends, bool shared, image::Image& image, Findings& findings) {
-  const Description& any = ends.readers.empty() ? *ends.writers.front() : *ends.readers.front();
-  const std::string where = subject.where(any.first().number);
+Status save_pipe(Objects& objects, const Ends& ends, bool shared, image::Image& image, Findings& findings) {
+  const Fd& any = (ends.readers.empty() ? *ends.writers.front() : *ends.readers.front()).first();
+  const std::string where = any.where();
   if (shared) {
     findings.add(where, "a pipe to another process", kRemedy);
     return {};
   }
-  auto duplicate = duplicate_fd_of(subject.process, any.first().number);
-  if (!duplicate.ok() && subject.phase == Phase::Before && duplicate.error().error == EBADF) return {};
+  auto duplicate = any.duplicate();
+  if (!duplicate.ok() && objects.phase() == Phase::Before && duplicate.error().error == EBADF) return {};
   const UniqueFd end = STASIS_TRY(std::move(duplicate));
   if (ends.writers.empty() && !other_end_is_closed(end.get(), POLLHUP)) {
     findings.add(where, "a pipe whose writing end is in another process", kRemedy);
@@ -85,16 +76,17 @@ Status save_pipe(const Subject& subject, const Ends& ends, bool shared, image::I
     return {};
   }
   image::Pipe record;
-  record.readers = numbers_of(ends.readers);
-  record.writers = numbers_of(ends.writers);
+  record.object = objects.next();
+  for (Description* reader : ends.readers) reader->becomes(record.object, 0);
+  for (Description* writer : ends.writers) writer->becomes(record.object, 1);
   if (!ends.readers.empty()) record.read_flags = ends.readers.front()->first().flags;
   if (!ends.writers.empty()) record.write_flags = ends.writers.front()->first().flags;
   const int capacity = ::fcntl(end.get(), F_GETPIPE_SZ);
-  if (capacity < 0) return Error::of_errno("fcntl", "asking for a pipe's capacity").with_fd(any.first().number);
+  if (capacity < 0) return Error::of_errno("fcntl", "asking for a pipe's capacity").with_fd(any.number);
   record.capacity = static_cast<std::uint32_t>(capacity);
-  if (subject.phase == Phase::Stopped && !ends.readers.empty()) {
+  if (objects.phase() == Phase::Stopped && !ends.readers.empty()) {
     auto data = content_of(end.get(), capacity);
-    if (!data.ok()) return std::move(data).error().with_pid(subject.pid).with_fd(any.first().number);
+    if (!data.ok()) return std::move(data).error().with_pid(any.owner->pid).with_fd(any.number);
     record.data = std::move(data).value();
     if (!record.data.empty() && (record.write_flags & O_DIRECT) != 0) {
       findings.add(where, "a pipe in packet mode (O_DIRECT) with packets in flight", "read them before the checkpoint");
@@ -106,9 +98,9 @@ Status save_pipe(const Subject& subject, const Ends& ends, bool shared, image::I
 
 }  // namespace
 
-Status save_pipes(const Subject& subject, FdTable& table, image::Image& image, Findings& findings) {
+Status save_pipes(Objects& objects, image::Image& image, Findings& findings) {
   std::map<std::uint64_t, Ends> pipes;
-  for (Description& description : table.descriptions) {
+  for (Description& description : objects.descriptions) {
     const Fd& fd = description.first();
     if (description.saved || !fd.link_starts("pipe:[")) continue;
     description.saved = true;
@@ -119,13 +111,13 @@ Status save_pipes(const Subject& subject, FdTable& table, image::Image& image, F
       ends.writers.push_back(&description);
     } else {
       ends.other_mode = true;
-      findings.add(subject.where(fd.number), "a pipe opened for reading and writing", "close it before the checkpoint");
+      findings.add(fd.where(), "a pipe opened for reading and writing", "close it before the checkpoint");
     }
   }
   for (const auto& [inode, ends] : pipes) {
     if (ends.other_mode) continue;
     const std::string link = "pipe:[" + std::to_string(inode) + "]";
-    STASIS_TRY(save_pipe(subject, ends, table.shared->shared(link), image, findings));
+    STASIS_TRY(save_pipe(objects, ends, objects.shared_outside(link), image, findings));
   }
   return {};
 }

@@ -48,9 +48,9 @@ std::vector<std::string> split_at_zeros(const std::string& text) {
 }  // namespace
 
 Status record_process(const Subject& subject, const tracer::ProcessState& state, const procfs::Fields& status,
-                      image::Image& image) {
+                      image::Image& image, image::ProcessImage& section) {
   const procfs::Stat stat = STASIS_TRY(procfs::read_stat(subject.pid));
-  image::Process& process = image.process;
+  image::Process& process = section.process;
   process.pid = subject.pid;
   process.parent_pid = static_cast<std::int32_t>(stat.field[kParent]);
   process.group_id = static_cast<std::int32_t>(stat.field[kGroup]);
@@ -60,7 +60,7 @@ Status record_process(const Subject& subject, const tracer::ProcessState& state,
   process.umask = static_cast<std::uint32_t>(status.number("Umask", 8));
   process.arguments = split_at_zeros(STASIS_TRY(procfs::read_text(subject.pid, "cmdline")));
 
-  image::MemoryLayout& memory = image.memory;
+  image::MemoryLayout& memory = section.memory;
   memory.start_code = stat.field[kStartCode];
   memory.end_code = stat.field[kEndCode];
   memory.start_data = stat.field[kStartData];

@@ -14,20 +14,20 @@ namespace {
 
 constexpr std::uint64_t kIgnore = 1;  // SIG_IGN
 
-void record_queue(const std::vector<siginfo_t>& queue, pid_t tid, image::Image& image) {
+void record_queue(const std::vector<siginfo_t>& queue, pid_t tid, image::ProcessImage& section) {
   for (const siginfo_t& info : queue) {
     image::QueuedSignal record;
     record.tid = tid;
     record.signal = static_cast<std::uint32_t>(info.si_signo);
     record.info.resize(sizeof info);
     std::memcpy(record.info.data(), &info, sizeof info);
-    image.queued_signals.push_back(std::move(record));
+    section.queued_signals.push_back(std::move(record));
   }
 }
 
 }  // namespace
 
-void record_signals(const tracer::ProcessState& state, const procfs::Fields& status, image::Image& image) {
+void record_signals(const tracer::ProcessState& state, const procfs::Fields& status, image::ProcessImage& section) {
   const std::uint64_t ignored = status.number("SigIgn", 16);
   for (std::uint32_t signal = 1; signal <= wire::kSignalCount; ++signal) {
     if (signal == SIGKILL || signal == SIGSTOP) continue;
@@ -49,11 +49,11 @@ void record_signals(const tracer::ProcessState& state, const procfs::Fields& sta
     } else {
       continue;
     }
-    image.actions.push_back(record);
+    section.actions.push_back(record);
   }
-  record_queue(state.queued, 0, image);
-  for (const tracer::ThreadState& thread : state.threads) record_queue(thread.queued, thread.tid, image);
-  image.itimers.values = state.interval_timers;
+  record_queue(state.queued, 0, section);
+  for (const tracer::ThreadState& thread : state.threads) record_queue(thread.queued, thread.tid, section);
+  section.itimers.values = state.interval_timers;
 }
 
 }  // namespace stasis::checkpoint

@@ -41,10 +41,10 @@ Result<int> option(const UniqueFd& socket, int level, int name) {
   return value;
 }
 
-Result<Socket> open_socket(const Subject& subject, Description& description) {
+Result<Socket> open_socket(Description& description) {
   Socket socket;
   socket.description = &description;
-  socket.duplicate = STASIS_TRY(duplicate_fd_of(subject.process, description.first().number));
+  socket.duplicate = STASIS_TRY(description.first().duplicate());
   socket.family = STASIS_TRY(option(socket.duplicate, SOL_SOCKET, SO_DOMAIN));
   socket.type = STASIS_TRY(option(socket.duplicate, SOL_SOCKET, SO_TYPE));
   socket.protocol = STASIS_TRY(option(socket.duplicate, SOL_SOCKET, SO_PROTOCOL));
@@ -83,17 +83,17 @@ std::string name_of_kind(const Socket& socket) {
 
 class SocketSaver {
  public:
-  SocketSaver(const Subject& subject, FdTable& table, image::Image& image, Findings& findings)
-      : subject_(subject), table_(table), image_(image), findings_(findings) {}
+  SocketSaver(Objects& objects, image::Image& image, Findings& findings)
+      : objects_(objects), image_(image), findings_(findings) {}
 
   Status save() {
-    for (Description& description : table_.descriptions) {
+    for (Description& description : objects_.descriptions) {
       if (description.saved || !description.first().link_starts("socket:[")) continue;
       description.saved = true;
-      auto socket = open_socket(subject_, description);
+      auto socket = open_socket(description);
       if (!socket.ok()) {
-        if (subject_.phase == Phase::Before && socket.error().error == EBADF) continue;
-        return std::move(socket).error().with_pid(subject_.pid);
+        if (objects_.phase() == Phase::Before && socket.error().error == EBADF) continue;
+        return std::move(socket).error().with_pid(description.first().owner->pid);
       }
       sockets_.emplace(description.first().inode, std::move(socket).value());
     }
@@ -104,15 +104,14 @@ class SocketSaver {
   }
 
  private:
-  std::string where(const Socket& socket) const { return subject_.where(socket.description->first().number); }
+  static std::string where(const Socket& socket) { return socket.description->first().where(); }
 
   Status save_socket(std::uint64_t inode, const Socket& socket);
   Status save_unix(std::uint64_t inode, const Socket& socket);
   Status save_pair(const Socket& first, const Socket* second);
   Result<std::vector<std::uint8_t>> queue_of(const Socket& socket);
 
-  const Subject& subject_;
-  FdTable& table_;
+  Objects& objects_;
   image::Image& image_;
   Findings& findings_;
   std::multimap<std::uint64_t, Socket> sockets_;  // by inode; one inode has one description
@@ -122,8 +121,7 @@ class SocketSaver {
 Status SocketSaver::save_socket(std::uint64_t inode, const Socket& socket) {
   const bool tcp = (socket.family == AF_INET || socket.family == AF_INET6) && socket.type == SOCK_STREAM;
   if (socket.listening && (tcp || socket.family == AF_UNIX)) {
-    return save_listener(subject_, inode, socket.duplicate, socket.description->numbers(),
-                         socket.description->first().flags, image_, findings_);
+    return save_listener(objects_, *socket.description, socket.duplicate, image_, findings_);
   }
   if (socket.family == AF_UNIX) return save_unix(inode, socket);
   const std::string local = printable_name(socket.duplicate, Side::Local),
@@ -148,9 +146,12 @@ Status SocketSaver::save_unix(std::uint64_t inode, const Socket& socket) {
   auto facts = diagnosis.unix_socket(inode);
   if (!facts.ok()) {
     if (facts.error().kind != ErrorKind::NotFound)
-      return std::move(facts).error().with_pid(subject_.pid).with_fd(socket.description->first().number);
+      return std::move(facts)
+          .error()
+          .with_pid(socket.description->first().owner->pid)
+          .with_fd(socket.description->first().number);
     // Closed in the meantime, or unix_diag is not there to be asked.
-    if (subject_.phase == Phase::Stopped) {
+    if (objects_.phase() == Phase::Stopped) {
       findings_.add(where(socket), "a UNIX socket whose other end the kernel does not tell",
                     "load the module unix_diag, or close it");
     }
@@ -171,8 +172,8 @@ Status SocketSaver::save_unix(std::uint64_t inode, const Socket& socket) {
   const std::uint64_t peer_inode = *facts.value().peer;
   const auto peer = sockets_.find(peer_inode);
   const std::string peer_link = "socket:[" + std::to_string(peer_inode) + "]";
-  const bool outside = (peer_inode != kNoPeer && peer == sockets_.end()) || table_.shared->shared(link) ||
-                       table_.shared->shared(peer_link);
+  const bool outside = (peer_inode != kNoPeer && peer == sockets_.end()) || objects_.shared_outside(link) ||
+                       objects_.shared_outside(peer_link);
   if (outside) {
     findings_.add(where(socket), "a UNIX socket connected to another process",
                   "close it, or keep both ends inside the application");
@@ -225,14 +226,13 @@ Result<std::vector<std::uint8_t>> SocketSaver::queue_of(const Socket& socket) {
 
 Status SocketSaver::save_pair(const Socket& first, const Socket* second) {
   image::SocketPair record;
-  record.first = first.description->numbers();
+  record.object = objects_.next();
   record.first_flags = first.description->first().flags;
   record.socket_type = static_cast<std::uint32_t>(first.type);
   if (second != nullptr) {
-    record.second = second->description->numbers();
     record.second_flags = second->description->first().flags;
   }
-  if (subject_.phase == Phase::Stopped) {
+  if (objects_.phase() == Phase::Stopped) {
     record.to_first = STASIS_TRY(queue_of(first));
     if (second != nullptr) record.to_second = STASIS_TRY(queue_of(*second));
   }
@@ -240,14 +240,16 @@ Status SocketSaver::save_pair(const Socket& first, const Socket* second) {
     findings_.add(where(first), "a socket pair that is shut down in one direction", "close it before the checkpoint");
     return {};
   }
+  first.description->becomes(record.object, 0);
+  if (second != nullptr) second->description->becomes(record.object, 1);
   image_.socket_pairs.push_back(std::move(record));
   return {};
 }
 
 }  // namespace
 
-Status save_sockets(const Subject& subject, FdTable& table, image::Image& image, Findings& findings) {
-  return SocketSaver(subject, table, image, findings).save();
+Status save_sockets(Objects& objects, image::Image& image, Findings& findings) {
+  return SocketSaver(objects, image, findings).save();
 }
 
 }  // namespace stasis::checkpoint

@@ -3,8 +3,7 @@
 
 #include <string>
 
-#include "checkpoint/subject.h"
-#include "image/records.h"
+#include "checkpoint/objects.h"
 #include "os/unique_fd.h"
 
 namespace stasis::checkpoint {
@@ -18,8 +17,7 @@ std::string printable_name(const UniqueFd& socket, Side side);
 bool is_shut_down(const UniqueFd& socket);
 
 // A listening TCP or UNIX socket.
-Status save_listener(const Subject& subject, std::uint64_t inode, const UniqueFd& socket,
-                     std::vector<image::FdNumber> numbers, std::uint32_t flags, image::Image& image,
+Status save_listener(Objects& objects, Description& description, const UniqueFd& socket, image::Image& image,
                      Findings& findings);
 
 }  // namespace stasis::checkpoint

@@ -35,7 +35,7 @@ bool matches(const Fd& fd, const StdioIdentity& identity) {
 
 class StdioFinder {
  public:
-  StdioFinder(const Subject& subject, const FdTable& table) : identities_(subject.options.stdio), table_(table) {
+  explicit StdioFinder(const Objects& objects) : identities_(objects.options().stdio), objects_(objects) {
     known_ = std::any_of(identities_.begin(), identities_.end(), [](const StdioIdentity& i) { return i.known(); });
   }
 
@@ -51,7 +51,7 @@ class StdioFinder {
     }
     if (!low) return false;
     if (is_terminal(fd)) return true;
-    return (fd.link_starts("pipe:[") || fd.link_starts("socket:[")) && table_.shared->shared(fd.link);
+    return (fd.link_starts("pipe:[") || fd.link_starts("socket:[")) && objects_.shared_outside(fd.link);
   }
 
   // Numbers 0 to 2 stand for their own stream even if they are one description (a terminal's three), since the
@@ -73,26 +73,29 @@ class StdioFinder {
 
  private:
   const std::array<StdioIdentity, 3>& identities_;
-  const FdTable& table_;
+  const Objects& objects_;
   bool known_ = false;
 };
 
 }  // namespace
 
-Status save_stdio(const Subject& subject, FdTable& table, image::Image& image, Findings&) {
-  const StdioFinder finder(subject, table);
-  std::map<std::uint32_t, image::Stdio> streams;
-  for (Description& description : table.descriptions) {
+Status save_stdio(Objects& objects, image::Image& image, Findings&) {
+  const StdioFinder finder(objects);
+  std::map<std::uint32_t, std::uint32_t> streams;  // the object that each is
+  for (Description& description : objects.descriptions) {
     if (!finder.is_stdio(description)) continue;
     description.saved = true;
-    for (const Fd& fd : description.fds) {
-      image::Stdio& stdio = streams[finder.stream_of(description, fd)];
-      stdio.numbers.push_back({fd.number, fd.close_on_exec});
+    for (Fd& fd : description.fds) {
+      const auto [stream, added] = streams.try_emplace(finder.stream_of(description, fd), 0);
+      if (added) stream->second = objects.next();
+      fd.object = stream->second;
     }
   }
-  for (auto& [stream, stdio] : streams) {
-    stdio.stream = stream;
-    image.stdio.push_back(std::move(stdio));
+  for (const auto& [stream, object] : streams) {
+    image::Stdio record;
+    record.stream = stream;
+    record.object = object;
+    image.stdio.push_back(std::move(record));
   }
   return {};
 }

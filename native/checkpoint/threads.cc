@@ -32,7 +32,7 @@ image::GeneralRegisters general(const user_regs_struct& r) {
 
 }  // namespace
 
-void record_threads(const tracer::ProcessState& state, image::Image& image) {
+void record_threads(const tracer::ProcessState& state, image::ProcessImage& section) {
   for (const tracer::ThreadState& thread : state.threads) {
     image::Thread record;
     record.tid = thread.tid;
@@ -49,7 +49,7 @@ void record_threads(const tracer::ProcessState& state, image::Image& image) {
     record.rseq_address = thread.rseq.address;
     record.rseq_bytes = thread.rseq.bytes;
     record.rseq_signature = thread.rseq.signature;
-    image.threads.push_back(std::move(record));
+    section.threads.push_back(std::move(record));
   }
 }
 

@@ -22,26 +22,27 @@ std::int64_t parse_time(std::string_view text) {
 
 // The timer as it stands now. The kernel counts the periods that have passed only when it is asked for the time or the
 // fd is read, which is what fdinfo does not do; asking changes nothing that the program can tell.
-Result<procfs::Fields> brought_up_to_date(const Subject& subject, const Fd& fd) {
-  const auto timer = STASIS_TRY(duplicate_fd_of(subject.process, fd.number));
+Result<procfs::Fields> brought_up_to_date(const Fd& fd) {
+  const auto timer = STASIS_TRY(fd.duplicate());
   itimerspec setting;
   if (::timerfd_gettime(timer.get(), &setting) != 0) {
-    return Error::of_errno("timerfd_gettime", "reading a timer").with_pid(subject.pid).with_fd(fd.number);
+    return Error::of_errno("timerfd_gettime", "reading a timer").with_pid(fd.owner->pid).with_fd(fd.number);
   }
   return procfs::Fields(STASIS_TRY(procfs::read_text(::getpid(), "fdinfo/" + std::to_string(timer.get()))));
 }
 
 }  // namespace
 
-Status save_timerfds(const Subject& subject, FdTable& table, image::Image& image, Findings&) {
-  for (Description& description : table.descriptions) {
+Status save_timerfds(Objects& objects, image::Image& image, Findings&) {
+  for (Description& description : objects.descriptions) {
     const Fd& fd = description.first();
     if (description.saved || !fd.link_starts("anon_inode:[timerfd]")) continue;
     description.saved = true;
-    if (subject.phase == Phase::Before) continue;
-    const procfs::Fields info = STASIS_TRY(brought_up_to_date(subject, fd));
+    if (objects.phase() == Phase::Before) continue;
+    const procfs::Fields info = STASIS_TRY(brought_up_to_date(fd));
     image::Timerfd record;
-    record.numbers = description.numbers();
+    record.object = objects.next();
+    description.becomes(record.object);
     record.clock_id = static_cast<std::uint32_t>(info.number("clockid"));
     record.flags = fd.flags;
     record.settime_flags = static_cast<std::uint32_t>(info.number("settime flags", 8));

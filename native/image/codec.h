@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "image/records.h"
 
 namespace stasis::image {
 
@@ -40,7 +41,9 @@ inline constexpr bool kIsArray = ArrayTraits<T>::value;
 
 class Encoder {
  public:
-  explicit Encoder(std::vector<std::uint8_t>& bytes) : bytes_(bytes) {}
+  // `version` is the format's: fields that came later are left out.
+  explicit Encoder(std::vector<std::uint8_t>& bytes, std::uint32_t version = kFormatVersion)
+      : bytes_(bytes), version_(version) {}
 
   template <class T>
   void field(const char*, const T& value, const char*) {
@@ -49,6 +52,10 @@ class Encoder {
   template <class T>
   void hex(const char*, const T& value, const char*) {
     write(value);
+  }
+  template <class T>
+  void since(std::uint32_t version, const char*, const T& value, const char*) {
+    if (version_ >= version) write(value);
   }
   void constant(const char*, std::uint32_t value, const char*) { write(value); }
   void text(const char*, const std::string& value, std::size_t bytes, const char*) {
@@ -88,14 +95,15 @@ class Encoder {
   }
 
   std::vector<std::uint8_t>& bytes_;
+  std::uint32_t version_;
 };
 
-// The fewest bytes that a value of type T can take: those of its default, whose strings and lists are empty.
+// The fewest bytes that a value of type T can take, in any version: those of its default, whose strings and lists are empty.
 template <class T>
 std::size_t smallest_encoding() {
   static const std::size_t size = [] {
     std::vector<std::uint8_t> bytes;
-    Encoder(bytes).write(T{});
+    Encoder(bytes, 1).write(T{});
     return bytes.size();
   }();
   return size;
@@ -103,8 +111,9 @@ std::size_t smallest_encoding() {
 
 class Decoder {
  public:
-  // `offset` is where `bytes` lies in image.stasis, for errors.
-  Decoder(std::span<const std::uint8_t> bytes, std::size_t offset) : bytes_(bytes), base_(offset) {}
+  // `offset` is where `bytes` lies in image.stasis, for errors; `version` the format's of whoever wrote them.
+  Decoder(std::span<const std::uint8_t> bytes, std::size_t offset, std::uint32_t version = kFormatVersion)
+      : bytes_(bytes), base_(offset), version_(version) {}
 
   template <class T>
   void field(const char* name, T& value, const char*) {
@@ -116,6 +125,10 @@ class Decoder {
   template <class T>
   void hex(const char* name, T& value, const char* meaning) {
     field(name, value, meaning);
+  }
+  template <class T>
+  void since(std::uint32_t version, const char* name, T& value, const char* meaning) {
+    if (version_ >= version) field(name, value, meaning);
   }
   void constant(const char* name, std::uint32_t expected, const char* meaning);
   void text(const char* name, std::string& value, std::size_t bytes, const char* meaning);
@@ -190,6 +203,7 @@ class Decoder {
 
   std::span<const std::uint8_t> bytes_;
   std::size_t base_;
+  std::uint32_t version_;
   std::size_t position_ = 0;
   std::array<Name, 8> names_;  // the field being read, last, and those around it
   std::size_t depth_ = 0;

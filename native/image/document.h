@@ -61,6 +61,10 @@ class TableWriter {
   void hex(const char* name, const T& value, const char* meaning) {
     field(name, value, meaning);
   }
+  template <class T>
+  void since(std::uint32_t version, const char* name, const T& value, const char* meaning) {
+    field(name, value, (std::string(meaning) + "; since version " + std::to_string(version)).c_str());
+  }
   void constant(const char* name, std::uint32_t value, const char* meaning) {
     row(name, "u32", std::string(meaning) + ", " + std::to_string(value));
     offset_ += sizeof value;
@@ -125,9 +129,16 @@ inline std::string record_tables() {
     TableWriter writer(out, TableWriter::Offsets::None, 0);
     Record::describe(writer, record);
   };
-  for_each_slot([&](auto slot) {
+  for_each_slot<ImageSlots>([&](auto slot) {
     using S = decltype(slot);
     add(typename S::Record{}, S::kMany ? "any number" : "exactly one");
+  });
+  for_each_slot<SectionSlots>([&](auto slot) {
+    using S = decltype(slot);
+    const bool begins = std::is_same_v<typename S::Record, Process>;
+    add(typename S::Record{}, begins     ? "begins the section of a process"
+                              : S::kMany ? "any number in a section"
+                                         : "exactly one in each section");
   });
   add(End{}, "exactly one, last");
   return out;

@@ -41,10 +41,40 @@ void write_record(std::vector<std::uint8_t>& out, const Record& record) {
   write_frame(out, {static_cast<std::uint32_t>(Record::kType), kFrameRequired, data.size(), Record::kName}, data);
 }
 
+// Which records that may stand once were met: a bit for each place in the list.
+template <class Slots>
+class Seen {
+ public:
+  // False: it was there before.
+  bool note(std::size_t index) {
+    const std::uint64_t bit = std::uint64_t{1} << index;
+    if ((bits_ & bit) != 0) return false;
+    bits_ |= bit;
+    return true;
+  }
+  // The name of a record that must be there and is not, or null.
+  const char* missing() const {
+    const char* name = nullptr;
+    std::size_t index = 0;
+    for_each_slot<Slots>([&](auto slot) {
+      using S = decltype(slot);
+      if (!S::kMany && (bits_ >> index & 1) == 0 && name == nullptr) name = S::Record::kName;
+      ++index;
+    });
+    return name;
+  }
+
+ private:
+  static_assert(std::tuple_size_v<Slots> <= 64, "there is a bit for each type");
+  std::uint64_t bits_ = 0;
+};
+
 // Walks the frames and puts every record into its place in the image.
 class RecordReader {
  public:
-  RecordReader(std::span<const std::uint8_t> file, Image& image) : file_(file), image_(image) {}
+  RecordReader(std::span<const std::uint8_t> file, Image& image) : file_(file), image_(image) {
+    if (version() == 1) image_.processes.emplace_back();  // its records come in any order
+  }
 
   Status read() {
     while (!ended_) {
@@ -89,29 +119,47 @@ class RecordReader {
       ended_ = true;
       return {};
     }
+    if (frame_.type == static_cast<std::uint32_t>(Process::kType) && version() > 1) {
+      STASIS_TRY(check_section());
+      image_.processes.emplace_back();
+      section_ = {};
+    }
     bool known = false;
+    Status status = take_from<ImageSlots>(image_, whole_, known);
+    if (known) return status;
+    if (!image_.processes.empty()) {
+      status = take_from<SectionSlots>(image_.processes.back(), section_, known);
+      if (known) return status;
+    } else if (is_of_section()) {
+      return wrong("a record of a process before the first process", 0);
+    }
+    return take_unknown();
+  }
+
+  template <class Slots, class Owner>
+  Status take_from(Owner& owner, Seen<Slots>& seen, bool& known) {
     Status status;
     std::size_t index = 0;
-    for_each_slot([&](auto slot) {
+    for_each_slot<Slots>([&](auto slot) {
       using S = decltype(slot);
       if (frame_.type == static_cast<std::uint32_t>(S::Record::kType)) {
         known = true;
-        status = take_known<S>(index);
+        if constexpr (S::kMany) {
+          status = decode_into(S::of(owner).emplace_back());
+        } else {
+          status = seen.note(index) ? decode_into(S::of(owner)) : Status(wrong("a second record of this type", 0));
+        }
       }
       ++index;
     });
-    return known ? status : take_unknown();
+    return status;
   }
 
-  template <class S>
-  Status take_known(std::size_t index) {
-    if constexpr (S::kMany) {
-      return decode_into(S::of(image_).emplace_back());
-    } else {
-      if ((seen_ & (1ull << index)) != 0) return wrong("a second record of this type", 0);
-      seen_ |= 1ull << index;
-      return decode_into(S::of(image_));
-    }
+  bool is_of_section() const {
+    bool found = false;
+    for_each_slot<SectionSlots>(
+        [&](auto slot) { found = found || frame_.type == static_cast<std::uint32_t>(decltype(slot)::Record::kType); });
+    return found;
   }
 
   template <class Record>
@@ -119,7 +167,7 @@ class RecordReader {
     if (frame_.name != Record::kName) {
       return wrong("type " + std::to_string(frame_.type) + " is called " + Record::kName, 16);
     }
-    Decoder decoder(data_, start_ + kFrameBytes);
+    Decoder decoder(data_, start_ + kFrameBytes, version());
     Record::describe(decoder, record);
     return decoder.finish([&] { return subject(); });
   }
@@ -137,17 +185,24 @@ class RecordReader {
   }
 
   Status check_single_records() {
-    Status status;
-    std::size_t index = 0;
-    for_each_slot([&](auto slot) {
-      using S = decltype(slot);
-      if (!S::kMany && (seen_ & (1ull << index)) == 0 && status.ok()) {
-        status = damaged(std::string("reading the records: there is no record ") + S::Record::kName, position_);
-      }
-      ++index;
-    });
-    return status;
+    if (const char* name = whole_.missing()) return missing(name);
+    if (image_.processes.empty()) return missing(Process::kName);
+    return check_section();
   }
+
+  // The section that ends here, if there is one, is complete.
+  Status check_section() {
+    if (image_.processes.empty()) return {};
+    const char* name = section_.missing();
+    const bool added = name != nullptr && version() == 1 && std::string_view(name) == Descriptors::kName;
+    return name == nullptr || added ? Status{} : Status(missing(name));
+  }
+
+  Error missing(const char* name) const {
+    return damaged(std::string("reading the records: there is no record ") + name, position_);
+  }
+
+  std::uint32_t version() const { return image_.header.format_version; }
 
   std::string subject() const {
     return "record " + std::to_string(count_) + (frame_.name.empty() ? "" : " (" + printable(frame_.name) + ")");
@@ -164,11 +219,10 @@ class RecordReader {
   Frame frame_;
   std::span<const std::uint8_t> data_;
   std::uint32_t count_ = 0;  // records before this one
-  std::uint64_t seen_ = 0;   // bit index-in-list: a record that may stand once was met
+  Seen<ImageSlots> whole_;
+  Seen<SectionSlots> section_;  // of the last process
   bool ended_ = false;
 };
-
-static_assert(std::tuple_size_v<RecordList> <= 64, "RecordReader::seen_ has a bit for each type");
 
 }  // namespace
 
@@ -186,6 +240,7 @@ std::vector<std::uint8_t> encode(const Image& image) {
   write_record(out, End{count});
 
   Header header = image.header;
+  if (header.format_version < kFormatVersion) header.format_version = kFormatVersion;  // it has been upgraded
   header.image_bytes = out.size();
   header.records_bytes = out.size() - kHeaderBytes;
   header.records_checksum = checksum(std::span(out).subspan(kHeaderBytes));
@@ -248,6 +303,7 @@ Result<Image> decode_unchecked(std::span<const std::uint8_t> bytes) {
     return damaged("reading the image: the records' checksum does not match", kHeaderBytes);
   }
   STASIS_TRY(RecordReader(bytes, image).read());
+  if (header.format_version == 1) upgrade_from_version_1(image);
   return image;
 }
 

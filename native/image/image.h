@@ -1,6 +1,7 @@
 // An image in memory and on disk.
 //
-//   SNAPSHOT/image.stasis   header (256 bytes, readable alone), then framed records
+//   SNAPSHOT/image.stasis   header (256 bytes, readable alone), then framed records: what the application has as a whole, then a
+//                           section for each process, which its record `process` begins
 //   SNAPSHOT/pages-N.raw    raw pages, page-aligned, mapped as they are at restore
 //   SNAPSHOT/runtime        the runtime binary the processes ran under
 //
@@ -14,6 +15,9 @@
 
 #include "base/result.h"
 #include "image/records.h"
+#include "image/records_files.h"
+#include "image/records_ipc.h"
+#include "image/records_sockets.h"
 
 namespace stasis::image {
 
@@ -76,10 +80,8 @@ struct UnknownRecord {
   std::vector<std::uint8_t> data;
 };
 
-struct Image {
-  Header header;
-  Runtime runtime;
-  std::vector<PageFile> page_files;
+// The section of one process: what is its own. Of a zombie only `process` says anything.
+struct ProcessImage {
   Process process;
   MemoryLayout memory;
   std::vector<Mapping> mappings;  // ascending, not overlapping
@@ -87,8 +89,18 @@ struct Image {
   std::vector<Action> actions;
   std::vector<QueuedSignal> queued_signals;
   Itimers itimers;
+  Descriptors descriptors;
+};
+
+// One application at one instant. What processes share stands here once, as an object with a number (from 1) that is unique in the
+// image; processes refer to it by that number.
+struct Image {
+  Header header;
+  Runtime runtime;
+  std::vector<PageFile> page_files;
   Clock clock;
   std::vector<KnownIds> known_ids;  // one, or none
+  std::vector<SharedMemory> shared_memory;
   std::vector<OpenFile> open_files;
   std::vector<Stdio> stdio;
   std::vector<Pipe> pipes;
@@ -97,7 +109,10 @@ struct Image {
   std::vector<Timerfd> timerfds;
   std::vector<Epoll> epolls;
   std::vector<ListeningSocket> listening_sockets;
+  std::vector<ProcessImage> processes;  // the first is the application's first; parents stand before their children
   std::vector<UnknownRecord> unknown;
+
+  const ProcessImage& first() const { return processes.front(); }
 };
 
 // Fills the header's lengths and checksums; text too long for the header is cut. A file is encoded as it is, checked or not.
@@ -113,8 +128,13 @@ Result<Image> decode(std::span<const std::uint8_t> bytes);
 // decode without validate(), for the inspector and the tests: what the image says, sensible or not.
 Result<Image> decode_unchecked(std::span<const std::uint8_t> bytes);
 
+// Gives what an image of version 1 holds the form of version 2: objects with numbers, and the one process's descriptors. decode() has
+// done it.
+void upgrade_from_version_1(Image& image);
+
 // Semantic checks that make the plan safe to compute: page alignment, ascending mappings that lie in user space and outside the
-// runtime's window, runs inside their mapping and page file, one main thread, sane fd numbers, no fd twice, XSAVE sizes.
+// runtime's window, runs inside their mapping and page file, one main thread, sane fd numbers, no fd twice, every reference to an
+// object that exists, XSAVE sizes, a tree of processes.
 Status validate(const Image& image);
 
 // Every record as JSON (u64 beyond 2^53 and addresses as "0x..." strings) or as indented text.

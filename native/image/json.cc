@@ -27,6 +27,10 @@ class JsonWriter {
     write(value);
   }
   template <class T>
+  void since(std::uint32_t, const char* name, const T& value, const char* meaning) {
+    field(name, value, meaning);
+  }
+  template <class T>
   void hex(const char* name, const T& value, const char*) {
     write_name(name);
     if constexpr (kIsList<T>) {

@@ -7,9 +7,10 @@
 //  - values are the program's (virtual) view, never the runtime's own: no thunk, no runtime frame, no host offset;
 //  - the text behind a field is its documentation, unit included.
 //
-// describe is called as `describe(visitor, record)` where record is const when encoding. A visitor has two methods:
+// describe is called as `describe(visitor, record)` where record is const when encoding. A visitor has three methods:
 //     visitor.field("name", value, "meaning, unit")
 //     visitor.hex("name", value, "meaning")            an address, a checksum or a set of bits: shown to people in hexadecimal
+//     visitor.since(N, "name", value, "meaning")       a field that images of versions before N have not: it keeps its default
 // and understands integers, bool, enums, std::string, std::vector<std::uint8_t> (bytes), std::vector of the former or of described
 // structs, std::array of integers, and described structs. hex takes unsigned integers and vectors of them.
 #pragma once
@@ -21,7 +22,8 @@
 
 namespace stasis::image {
 
-inline constexpr std::uint32_t kFormatVersion = 1;
+// 1: one process, whose numbers stand in the records of its open files. 2: sections and objects (image/image.h).
+inline constexpr std::uint32_t kFormatVersion = 2;
 
 enum class RecordType : std::uint32_t {
   Runtime = 1,
@@ -35,6 +37,7 @@ enum class RecordType : std::uint32_t {
   Itimers = 22,
   Clock = 23,
   KnownIds = 24,
+  Descriptors = 25,
   OpenFile = 32,
   Stdio = 33,
   Pipe = 34,
@@ -43,6 +46,7 @@ enum class RecordType : std::uint32_t {
   Timerfd = 37,
   Epoll = 38,
   ListeningSocket = 39,
+  SharedMemory = 40,
   End = 255,
 };
 
@@ -85,6 +89,13 @@ struct PageFile {
   }
 };
 
+enum class ProcessState : std::uint32_t {
+  Running = 1,
+  Stopped,    // by a stop signal (signal(7)); SIGCONT lets it go on
+  Zombie,     // has ended, and its parent has not waited for it: a section of this record alone
+  MainEnded,  // its main thread has ended, others run
+};
+
 struct Process {
   static constexpr RecordType kType = RecordType::Process;
   static constexpr const char* kName = "process";
@@ -93,6 +104,16 @@ struct Process {
   std::string cwd;
   std::uint32_t umask = 0;
   std::vector<std::string> arguments;  // for people: what the process was started as
+  ProcessState state = ProcessState::Running;
+  std::int32_t exit_signal = 17;  // SIGCHLD
+  std::int32_t exit_status = 0;
+  std::uint32_t stop_signal = 0;
+  std::string name;
+  bool orphan = false;
+  bool subreaper = false;
+  std::uint32_t parent_death_signal = 0;
+  bool dumpable = true;
+  std::string root = "/";
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.field("pid", r.pid, "process id, as the program knows it");
@@ -103,6 +124,17 @@ struct Process {
     v.field("cwd", r.cwd, "working directory, absolute path");
     v.field("umask", r.umask, "file mode creation mask");
     v.field("arguments", r.arguments, "argument vector at the checkpoint, for display");
+    v.since(2, "state", r.state, "1 running, 2 stopped, 3 zombie, 4 main thread ended");
+    v.since(2, "exit_signal", r.exit_signal, "what its parent is sent at its end, as clone(2) was told");
+    v.since(2, "exit_status", r.exit_status, "of a zombie: status word of wait(2)");
+    v.since(2, "stop_signal", r.stop_signal, "of a stopped process: the signal that stopped it");
+    v.since(2, "name", r.name, "of a zombie: comm");
+    v.since(2, "orphan", r.orphan,
+            "its parent has ended: it is a child of the keeper, and parent_pid is what it knows as its parent now");
+    v.since(2, "subreaper", r.subreaper, "PR_SET_CHILD_SUBREAPER");
+    v.since(2, "parent_death_signal", r.parent_death_signal, "PR_SET_PDEATHSIG, 0 for none");
+    v.since(2, "dumpable", r.dumpable, "PR_SET_DUMPABLE");
+    v.since(2, "root", r.root, "root directory, absolute path");
   }
 };
 
@@ -143,7 +175,7 @@ struct PageRun {
   }
 };
 
-enum class MappingSource : std::uint32_t { Anonymous = 1, File = 2 };
+enum class MappingSource : std::uint32_t { Anonymous = 1, File = 2, Object = 3 };
 
 // Advice given to a mapping, bits of Mapping::advice (VmFlags in parentheses).
 inline constexpr std::uint32_t kAdviceDontFork = 1;     // dc
@@ -173,13 +205,15 @@ struct Mapping {
   std::int64_t file_modified_ns = 0;
   std::string file_build_id;
   std::vector<PageRun> runs;
+  std::uint32_t object = 0;
+  std::uint64_t object_offset = 0;
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.hex("address", r.address, "first address");
     v.field("length", r.length, "bytes");
     v.field("protection", r.protection, "PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4");
     v.field("shared", r.shared, "MAP_SHARED");
-    v.field("source", r.source, "1 anonymous, 2 file");
+    v.field("source", r.source, "1 anonymous, 2 file, 3 a shared-memory object");
     v.field("traits", r.traits, "bits: 1 grows down, 2 no reserve, 4 locked");
     v.field("advice", r.advice,
             "bits: 1 dontfork, 2 dontdump, 4 hugepage, 8 nohugepage, 16 mergeable, 32 wipeonfork, 64 sequential, 128 "
@@ -190,6 +224,8 @@ struct Mapping {
     v.field("file_modified_ns", r.file_modified_ns, "modification time at the checkpoint, ns since the epoch");
     v.field("file_build_id", r.file_build_id, "GNU build id of an ELF file, hex; empty if none");
     v.field("runs", r.runs, "stored pages, ascending; pages in no run are zeros or the file's own");
+    v.since(2, "object", r.object, "the shared-memory object that is mapped, 0 for none; its pages are stored with it");
+    v.since(2, "object_offset", r.object_offset, "offset of the mapping in the object, bytes");
   }
 };
 
@@ -321,7 +357,7 @@ struct KnownIds {
   }
 };
 
-// A number that stands for an open file description.
+// A number that stands for an open file description, in images of version 1.
 struct FdNumber {
   std::int32_t fd = -1;
   bool close_on_exec = false;
@@ -332,158 +368,28 @@ struct FdNumber {
   }
 };
 
-struct OpenFile {
-  static constexpr RecordType kType = RecordType::OpenFile;
-  static constexpr const char* kName = "open-file";
-  std::vector<FdNumber> numbers;
-  std::string path;
-  std::uint32_t flags = 0;
-  std::int64_t position = -1;
-  std::uint32_t file_type = 0;
-  std::uint64_t file_bytes = 0;
-  std::int64_t file_modified_ns = 0;
-  std::uint64_t device_number = 0;
-  template <class V, class R>
-  static void describe(V& v, R& r) {
-    v.field("numbers", r.numbers, "every fd of this open file description");
-    v.field("path", r.path, "absolute path");
-    v.hex("flags", r.flags, "open(2) access mode and status flags");
-    v.field("position", r.position, "file offset, -1 where it has none");
-    v.field("file_type", r.file_type, "S_IFMT bits of the mode: regular file, directory or character device");
-    v.field("file_bytes", r.file_bytes, "size at the checkpoint, bytes");
-    v.field("file_modified_ns", r.file_modified_ns, "modification time at the checkpoint, ns since the epoch");
-    v.hex("device_number", r.device_number, "st_rdev of a device node, 0 for other files");
-  }
-};
-
-struct Stdio {
-  static constexpr RecordType kType = RecordType::Stdio;
-  static constexpr const char* kName = "stdio";
-  std::vector<FdNumber> numbers;
-  std::uint32_t stream = 0;
-  template <class V, class R>
-  static void describe(V& v, R& r) {
-    v.field("numbers", r.numbers, "every fd of this open file description");
-    v.field("stream", r.stream, "0 input, 1 output, 2 error: replaced by the restorer's own");
-  }
-};
-
-struct Pipe {
-  static constexpr RecordType kType = RecordType::Pipe;
-  static constexpr const char* kName = "pipe";
-  std::vector<FdNumber> readers, writers;
-  std::uint32_t read_flags = 0, write_flags = 0, capacity = 0;
-  std::vector<std::uint8_t> data;
-  template <class V, class R>
-  static void describe(V& v, R& r) {
-    v.field("readers", r.readers, "fds of the read end; may be empty (closed)");
-    v.field("writers", r.writers, "fds of the write end; may be empty (closed)");
-    v.hex("read_flags", r.read_flags, "status flags of the read end");
-    v.hex("write_flags", r.write_flags, "status flags of the write end (O_DIRECT: packet mode)");
-    v.field("capacity", r.capacity, "F_GETPIPE_SZ, bytes");
-    v.field("data", r.data, "bytes in flight");
-  }
-};
-
-struct SocketPair {
-  static constexpr RecordType kType = RecordType::SocketPair;
-  static constexpr const char* kName = "socket-pair";
-  std::vector<FdNumber> first, second;
-  std::uint32_t socket_type = 0, first_flags = 0, second_flags = 0;
-  std::vector<std::uint8_t> to_first, to_second;
-  template <class V, class R>
-  static void describe(V& v, R& r) {
-    v.field("first", r.first, "fds of one end");
-    v.field("second", r.second, "fds of the other end; empty if closed");
-    v.field("socket_type", r.socket_type, "SOCK_STREAM 1, SOCK_DGRAM 2, SOCK_SEQPACKET 5");
-    v.hex("first_flags", r.first_flags, "status flags");
-    v.hex("second_flags", r.second_flags, "status flags");
-    v.field("to_first", r.to_first, "bytes queued for the first end (stream sockets)");
-    v.field("to_second", r.to_second, "bytes queued for the second end (stream sockets)");
-  }
-};
-
-struct Eventfd {
-  static constexpr RecordType kType = RecordType::Eventfd;
-  static constexpr const char* kName = "eventfd";
-  std::vector<FdNumber> numbers;
-  std::uint64_t count = 0;
-  bool semaphore = false;
-  std::uint32_t flags = 0;
-  template <class V, class R>
-  static void describe(V& v, R& r) {
-    v.field("numbers", r.numbers, "every fd of this open file description");
-    v.field("count", r.count, "counter");
-    v.field("semaphore", r.semaphore, "EFD_SEMAPHORE");
-    v.hex("flags", r.flags, "status flags");
-  }
-};
-
-struct Timerfd {
-  static constexpr RecordType kType = RecordType::Timerfd;
-  static constexpr const char* kName = "timerfd";
-  std::vector<FdNumber> numbers;
-  std::uint32_t clock_id = 0, flags = 0, settime_flags = 0;
-  std::uint64_t ticks = 0;
-  std::int64_t interval_ns = 0, remaining_ns = 0;
-  template <class V, class R>
-  static void describe(V& v, R& r) {
-    v.field("numbers", r.numbers, "every fd of this open file description");
-    v.field("clock_id", r.clock_id, "clockid_t");
-    v.hex("flags", r.flags, "status flags");
-    v.field("settime_flags", r.settime_flags, "TFD_TIMER_ABSTIME 1, TFD_TIMER_CANCEL_ON_SET 2");
-    v.field("ticks", r.ticks, "expirations not read yet");
-    v.field("interval_ns", r.interval_ns, "period, ns");
-    v.field("remaining_ns", r.remaining_ns, "time to the next expiry at the checkpoint, ns; 0 if disarmed");
-  }
-};
-
-struct EpollTarget {
+// A number of one process, and the object (open file description) that it stands for.
+struct Descriptor {
   std::int32_t fd = -1;
-  std::uint32_t events = 0;
-  std::uint64_t data = 0;
+  std::uint32_t object = 0;
+  std::uint32_t end = 0;
+  bool close_on_exec = false;
   template <class V, class R>
   static void describe(V& v, R& r) {
-    v.field("fd", r.fd, "registered fd number");
-    v.hex("events", r.events, "event mask and flags");
-    v.hex("data", r.data, "user data");
+    v.field("fd", r.fd, "file descriptor number");
+    v.field("object", r.object, "number of the object, in whichever record it stands");
+    v.field("end", r.end, "which end of a pipe (0 reads, 1 writes) or of a pair (0 first, 1 second); else 0");
+    v.field("close_on_exec", r.close_on_exec, "FD_CLOEXEC");
   }
 };
 
-struct Epoll {
-  static constexpr RecordType kType = RecordType::Epoll;
-  static constexpr const char* kName = "epoll";
-  std::vector<FdNumber> numbers;
-  std::uint32_t flags = 0;
-  std::vector<EpollTarget> targets;
+struct Descriptors {
+  static constexpr RecordType kType = RecordType::Descriptors;
+  static constexpr const char* kName = "descriptors";
+  std::vector<Descriptor> numbers;
   template <class V, class R>
   static void describe(V& v, R& r) {
-    v.field("numbers", r.numbers, "every fd of this open file description");
-    v.hex("flags", r.flags, "status flags");
-    v.field("targets", r.targets, "registrations");
-  }
-};
-
-struct ListeningSocket {
-  static constexpr RecordType kType = RecordType::ListeningSocket;
-  static constexpr const char* kName = "listening-socket";
-  std::vector<FdNumber> numbers;
-  std::uint32_t family = 0, socket_type = 0, protocol = 0, flags = 0, backlog = 0, options = 0;
-  std::vector<std::uint8_t> address;
-  std::string printable;
-  template <class V, class R>
-  static void describe(V& v, R& r) {
-    v.field("numbers", r.numbers, "every fd of this open file description");
-    v.field("family", r.family, "AF_UNIX 1, AF_INET 2, AF_INET6 10");
-    v.field("socket_type", r.socket_type, "SOCK_STREAM 1, SOCK_SEQPACKET 5");
-    v.field("protocol", r.protocol, "protocol number");
-    v.hex("flags", r.flags, "status flags");
-    v.field("backlog", r.backlog, "listen(2) backlog");
-    v.field("options", r.options,
-            "bits: 1 reuse address, 2 reuse port, 4 v6 only, 8 keep alive, 16 no delay, 32 pass credentials, 64 unlink "
-            "a stale path");
-    v.field("address", r.address, "sockaddr bytes");
-    v.field("printable", r.printable, "the address for people");
+    v.field("numbers", r.numbers, "every fd of the process, ascending");
   }
 };
 

@@ -40,6 +40,10 @@ class LineWriter {
     add(name, show(value, false));
   }
   template <class T>
+  void since(std::uint32_t, const char* name, const T& value, const char* meaning) {
+    field(name, value, meaning);
+  }
+  template <class T>
   void hex(const char* name, const T& value, const char*) {
     add(name, show(value, true));
   }
@@ -80,6 +84,10 @@ class TextWriter {
   template <class T>
   void field(const char* name, const T& value, const char*) {
     write(name, value, false);
+  }
+  template <class T>
+  void since(std::uint32_t, const char* name, const T& value, const char* meaning) {
+    field(name, value, meaning);
   }
   template <class T>
   void hex(const char* name, const T& value, const char*) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "base/result.h"
@@ -11,9 +12,23 @@
 
 namespace stasis::image {
 
-Status validate_memory(const Image& image);   // page files, layout, mappings, runs
-Status validate_threads(const Image& image);  // threads, actions, queued signals
-Status validate_fds(const Image& image);      // everything behind a file descriptor
+// An object and what may refer to it.
+struct ObjectUse {
+  std::uint32_t ends = 1;   // that descriptors may name
+  bool is_memory = false;   // mappings and open files may name it
+  bool has_numbers = true;  // descriptors may name it
+};
+using Objects = std::map<std::uint32_t, ObjectUse>;
+
+Result<Objects> validate_objects(const Image& image);                // everything that processes share
+Status validate_memory(const Image& image, const Objects& objects);  // page files, layouts, mappings, runs
+Status validate_threads(const Image& image);                         // threads, actions, queued signals
+Status validate_descriptors(const Image& image, const Objects& objects);
+Status validate_tree(const Image& image);  // who is whose child
+
+// Stored pages of something of `bytes` bytes that starts at `start`: ascending, inside it and inside their page files.
+Status check_runs(const Image& image, const std::vector<PageRun>& runs, std::uint64_t start, std::uint64_t bytes,
+                  const std::string& subject);
 
 Error invalid(const std::string& subject, const std::string& problem);
 

@@ -59,26 +59,26 @@ Status check_layout(const MemoryLayout& m) {
 }
 
 // Words for errors are put together only when there is one: an image can have very many mappings and runs.
-std::string name_of_mapping(const Image& image, const Mapping& mapping) {
-  return nth("mapping", &mapping - image.mappings.data()) + " at " + hex_number(mapping.address);
+std::string name_of_mapping(const ProcessImage& section, const Mapping& mapping) {
+  return nth("mapping", &mapping - section.mappings.data()) + " at " + hex_number(mapping.address);
 }
 
-Status check_runs(const Image& image, const Mapping& mapping) {
-  std::uint64_t free_from = mapping.address;
-  for (std::size_t i = 0; i < mapping.runs.size(); ++i) {
-    const PageRun& run = mapping.runs[i];
+// `name` gives the subject, for an error.
+template <class Function>
+Status check_each_run(const Image& image, const std::vector<PageRun>& runs, std::uint64_t start, std::uint64_t bytes,
+                      Function&& name) {
+  std::uint64_t free_from = start;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const PageRun& run = runs[i];
     const auto wrong = [&](const char* problem) {
-      const std::string place = ", run " + std::to_string(i) + " at " + hex_number(run.address);
-      return invalid(name_of_mapping(image, mapping) + place, problem);
+      return invalid(name() + ", run " + std::to_string(i) + " at " + hex_number(run.address), problem);
     };
     if (run.length == 0 || !is_page_aligned(run.address) || !is_page_aligned(run.length) ||
         !is_page_aligned(run.file_offset)) {
       return wrong("not made of whole pages");
     }
     if (run.address < free_from) return wrong("starts before the mapping or inside the run before it");
-    if (run.length > mapping.length || run.address - mapping.address > mapping.length - run.length) {
-      return wrong("reaches beyond the mapping");
-    }
+    if (run.length > bytes || run.address - start > bytes - run.length) return wrong("reaches beyond the mapping");
     if (run.page_file >= image.page_files.size()) return wrong("there is no such page file");
     const std::uint64_t file_bytes = image.page_files[run.page_file].file_bytes;
     if (run.length > file_bytes || run.file_offset > file_bytes - run.length)
@@ -88,13 +88,28 @@ Status check_runs(const Image& image, const Mapping& mapping) {
   return {};
 }
 
-Status check_mapping(const Image& image, const Mapping& mapping, std::uint64_t free_from) {
-  const auto wrong = [&](const char* problem) { return invalid(name_of_mapping(image, mapping), problem); };
+// Pages beyond the end of the object are allowed, as they are in memory.
+Status check_object(const Mapping& mapping, const Objects& objects, const std::string& subject) {
+  const auto object = objects.find(mapping.object);
+  if (object == objects.end() || !object->second.is_memory) return invalid(subject, "there is no such shared memory");
+  if (!is_page_aligned(mapping.object_offset) || mapping.object_offset > kMaxFileBytes - mapping.length)
+    return invalid(subject, "no possible offset in an object");
+  return {};
+}
+
+Status check_mapping(const Image& image, const ProcessImage& section, const Mapping& mapping, const Objects& objects,
+                     std::uint64_t free_from) {
+  const auto wrong = [&](const char* problem) { return invalid(name_of_mapping(section, mapping), problem); };
   if (!is_mappable(mapping.address, mapping.length)) return wrong("not a range of whole pages that a program can have");
   if (mapping.address < free_from) return wrong("not above the mapping before it");
   if (mapping.protection > 7 || mapping.traits > 7 || mapping.advice > 255) return wrong("undefined bits");
   if (!is_lowercase_hex(mapping.file_build_id)) return wrong("the build id is not hex");
+  if (mapping.object != 0 && mapping.source != MappingSource::Object) return wrong("an object that is not mapped");
   switch (mapping.source) {
+    case MappingSource::Object:
+      if (mapping.shared && !mapping.runs.empty()) return wrong("stored pages beside those of the object");
+      STASIS_TRY(check_object(mapping, objects, name_of_mapping(section, mapping)));
+      break;
     case MappingSource::Anonymous:
       if (!mapping.path.empty()) return wrong("anonymous memory with a path");
       break;
@@ -108,13 +123,14 @@ Status check_mapping(const Image& image, const Mapping& mapping, std::uint64_t f
     default:
       return wrong("no such source");
   }
-  return check_runs(image, mapping);
+  return check_each_run(image, mapping.runs, mapping.address, mapping.length,
+                        [&] { return name_of_mapping(section, mapping); });
 }
 
-Status check_mappings(const Image& image) {
+Status check_mappings(const Image& image, const ProcessImage& section, const Objects& objects) {
   std::uint64_t free_from = 0;
-  for (const Mapping& mapping : image.mappings) {
-    STASIS_TRY(check_mapping(image, mapping, free_from));
+  for (const Mapping& mapping : section.mappings) {
+    STASIS_TRY(check_mapping(image, section, mapping, objects, free_from));
     free_from = mapping.address + mapping.length;
   }
   return {};
@@ -122,10 +138,18 @@ Status check_mappings(const Image& image) {
 
 }  // namespace
 
-Status validate_memory(const Image& image) {
+Status check_runs(const Image& image, const std::vector<PageRun>& runs, std::uint64_t start, std::uint64_t bytes,
+                  const std::string& subject) {
+  return check_each_run(image, runs, start, bytes, [&] { return subject; });
+}
+
+Status validate_memory(const Image& image, const Objects& objects) {
   STASIS_TRY(check_page_files(image));
-  STASIS_TRY(check_layout(image.memory));
-  return check_mappings(image);
+  for (const ProcessImage& section : image.processes) {
+    STASIS_TRY(check_layout(section.memory));
+    STASIS_TRY(check_mappings(image, section, objects));
+  }
+  return {};
 }
 
 }  // namespace stasis::image

@@ -65,7 +65,7 @@ Status check_thread(const Thread& thread, std::uint64_t xcr0, const std::string&
   return {};
 }
 
-Status check_signals(const Image& image, const std::set<std::int32_t>& tids) {
+Status check_signals(const ProcessImage& image, const std::set<std::int32_t>& tids) {
   std::set<std::uint32_t> seen;
   for (std::size_t i = 0; i < image.actions.size(); ++i) {
     const Action& action = image.actions[i];
@@ -107,19 +107,27 @@ Status check_known_ids(const Image& image, const std::set<std::int32_t>& tids) {
 }  // namespace
 
 Status validate_threads(const Image& image) {
-  if (image.threads.empty()) return invalid("threads", "there is none");
-  if (image.threads[0].tid != image.process.pid) return invalid("thread 0", "not the main thread");
-  std::set<std::int32_t> tids;
-  for (std::size_t i = 0; i < image.threads.size(); ++i) {
-    const Thread& thread = image.threads[i];
-    const std::string subject = nth("thread", i) + " (" + std::to_string(thread.tid) + ")";
-    if (thread.tid <= 0 || thread.tid >= static_cast<std::int32_t>(wire::kPidLimit))
-      return invalid(subject, "no thread id");
-    if (!tids.insert(thread.tid).second) return invalid(subject, "the id of an earlier thread");
-    STASIS_TRY(check_thread(thread, image.header.cpu.xcr0, subject));
+  std::set<std::int32_t> all;
+  for (const ProcessImage& section : image.processes) {
+    if (section.process.state == ProcessState::Zombie) {
+      all.insert(section.process.pid);
+      continue;
+    }
+    if (section.threads.empty()) return invalid("threads", "there is none");
+    if (section.threads[0].tid != section.process.pid) return invalid("thread 0", "not the main thread");
+    std::set<std::int32_t> tids;
+    for (std::size_t i = 0; i < section.threads.size(); ++i) {
+      const Thread& thread = section.threads[i];
+      const std::string subject = nth("thread", i) + " (" + std::to_string(thread.tid) + ")";
+      if (thread.tid <= 0 || thread.tid >= static_cast<std::int32_t>(wire::kPidLimit))
+        return invalid(subject, "no thread id");
+      tids.insert(thread.tid);
+      if (!all.insert(thread.tid).second) return invalid(subject, "the id of an earlier thread");
+      STASIS_TRY(check_thread(thread, image.header.cpu.xcr0, subject));
+    }
+    STASIS_TRY(check_signals(section, tids));
   }
-  STASIS_TRY(check_known_ids(image, tids));
-  return check_signals(image, tids);
+  return check_known_ids(image, all);
 }
 
 }  // namespace stasis::image

@@ -13,24 +13,26 @@ namespace stasis::restore {
 Status check_compatibility(const image::Image& image, const RestoreInputs& inputs);
 
 // memory.cc. `prepared` takes the counts.
-Status plan_memory(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan,
-                   PreparedRestore& prepared);
+Status plan_memory(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
+                   PlanBuilder& plan, PreparedRestore& prepared);
 
 // files.cc: open files and stdio, working directory.
-Status plan_files(const image::Image& image, PlanBuilder& plan);
+Status plan_files(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
 Status plan_pipes(const image::Image& image, PlanBuilder& plan);
 Status plan_sockets(const image::Image& image, PlanBuilder& plan);
 Status plan_eventfds(const image::Image& image, PlanBuilder& plan);
 Status plan_timerfds(const image::Image& image, PlanBuilder& plan);
-Status plan_epolls(const image::Image& image, PlanBuilder& plan);  // last of the fds: refers to placed numbers
+Status plan_epolls(const image::Image& image, const image::ProcessImage& section,
+                   PlanBuilder& plan);  // last of the fds: refers to placed numbers
 
 // signals.cc: actions, queued signals, interval timers, clocks. After plan_threads, whose order it refers to.
-Status plan_signals(const image::Image& image, PlanBuilder& plan);
+Status plan_signals(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
 
 // ids.cc: what the process is to be known by, and where its table's descriptor stays. After all fds.
-Status plan_ids(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan);
+Status plan_ids(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
+                PlanBuilder& plan);
 
 // threads.cc: the frames that threads return into.
-Status plan_threads(const image::Image& image, PlanBuilder& plan);
+Status plan_threads(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
 
 }  // namespace stasis::restore

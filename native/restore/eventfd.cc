@@ -5,9 +5,9 @@ namespace stasis::restore {
 
 Status plan_eventfds(const image::Image& image, PlanBuilder& plan) {
   for (const image::Eventfd& eventfd : image.eventfds) {
-    if (eventfd.numbers.empty()) continue;
-    wire::FdEntry& entry =
-        plan.add_fd(wire::FdKind::Eventfd, plan.add_slot(eventfd.numbers), eventfd.numbers.front().fd);
+    const PlanBuilder::Place place = plan.add_slot(eventfd.object);
+    if (place.fd < 0) continue;
+    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Eventfd, place.slot, place.fd);
     entry.value = eventfd.count;
     entry.option = eventfd.semaphore;
     entry.flags = eventfd.flags;

@@ -24,10 +24,8 @@ constexpr std::uint32_t kDropped = O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLO
 
 constexpr const char* kDoing = "checking a file that the application has open";
 
-Error refuse(const image::OpenFile& file, const std::string& how, const std::string& remedy) {
-  return Error::plain(ErrorKind::Failed, std::string(kDoing) + ": " + how, remedy)
-      .with_fd(file.numbers.empty() ? -1 : file.numbers.front().fd)
-      .with_path(file.path);
+Error refuse(const image::OpenFile& file, std::int32_t fd, const std::string& how, const std::string& remedy) {
+  return Error::plain(ErrorKind::Failed, std::string(kDoing) + ": " + how, remedy).with_fd(fd).with_path(file.path);
 }
 
 const char* type_name(std::uint32_t mode) {
@@ -53,7 +51,7 @@ std::string size_change(const image::OpenFile& file, std::uint64_t now) {
   return "its size was " + std::to_string(file.file_bytes) + " bytes and is " + std::to_string(now) + " now";
 }
 
-Status check_content(const image::OpenFile& file, const struct stat& now) {
+Status check_content(const image::OpenFile& file, std::int32_t fd, const struct stat& now) {
   const auto bytes = static_cast<std::uint64_t>(now.st_size);
   const std::int64_t modified = now.st_mtim.tv_sec * 1'000'000'000LL + now.st_mtim.tv_nsec;
   const std::uint32_t access = file.flags & kAccessMode;
@@ -62,43 +60,43 @@ Status check_content(const image::OpenFile& file, const struct stat& now) {
   if ((file.flags & O_PATH) != 0 || (bytes == 0 && file.file_bytes == 0)) return {};
   if (writes && (file.flags & O_APPEND) != 0) {
     if (!reads || bytes >= file.file_bytes) return {};
-    return refuse(file, size_change(file, bytes), "put back the file of then, or start the application anew");
+    return refuse(file, fd, size_change(file, bytes), "put back the file of then, or start the application anew");
   }
   if (bytes == file.file_bytes && modified == file.file_modified_ns) return {};
   if (!writes && bytes > file.file_bytes) return {};
   const std::string how = bytes == file.file_bytes ? "it was modified since the checkpoint" : size_change(file, bytes);
-  return refuse(file, how,
+  return refuse(file, fd, how,
                 writes ? "the application would overwrite what was written since; put back the file of then, or start "
                          "the application anew"
                        : "put back the file of then, or start the application anew");
 }
 
-Status check_open_file(const image::OpenFile& file) {
+Status check_open_file(const image::OpenFile& file, std::int32_t fd) {
   struct stat now;
   if (::stat(file.path.c_str(), &now) != 0) {
     return Error::of_errno("stat", kDoing)
         .with_kind(ErrorKind::Failed)
-        .with_fd(file.numbers.empty() ? -1 : file.numbers.front().fd)
+        .with_fd(fd)
         .with_path(file.path)
         .with_remedy("put the file back, or start the application anew");
   }
   if ((now.st_mode & S_IFMT) != (file.file_type & S_IFMT)) {
-    return refuse(file,
+    return refuse(file, fd,
                   std::string("it was ") + type_name(file.file_type) + " and is " + type_name(now.st_mode) + " now",
                   "put back what was there");
   }
   if (S_ISCHR(now.st_mode) && file.device_number != 0 && now.st_rdev != file.device_number) {
-    return refuse(file, "it is another device than at the checkpoint", "put back the device node of then");
+    return refuse(file, fd, "it is another device than at the checkpoint", "put back the device node of then");
   }
   const std::uint32_t access = file.flags & kAccessMode;
   const int wanted = (access != O_WRONLY ? R_OK : 0) | (access != O_RDONLY ? W_OK : 0);
   if ((file.flags & O_PATH) == 0 && ::faccessat(AT_FDCWD, file.path.c_str(), wanted, AT_EACCESS) != 0) {
     return Error::of_errno("faccessat", kDoing)
-        .with_fd(file.numbers.empty() ? -1 : file.numbers.front().fd)
+        .with_fd(fd)
         .with_path(file.path)
         .with_remedy("give this user the access that the application had");
   }
-  return S_ISREG(now.st_mode) ? check_content(file, now) : Status{};
+  return S_ISREG(now.st_mode) ? check_content(file, fd, now) : Status{};
 }
 
 Status check_cwd(const std::string& path) {
@@ -118,20 +116,22 @@ Status check_cwd(const std::string& path) {
 
 }  // namespace
 
-Status plan_files(const image::Image& image, PlanBuilder& plan) {
-  STASIS_TRY(check_cwd(image.process.cwd));
-  plan.plan.cwd = plan.add_string(image.process.cwd);
-  plan.plan.umask = image.process.umask;
+Status plan_files(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan) {
+  STASIS_TRY(check_cwd(section.process.cwd));
+  plan.plan.cwd = plan.add_string(section.process.cwd);
+  plan.plan.umask = section.process.umask;
   for (const image::Stdio& stdio : image.stdio) {
-    if (stdio.numbers.empty()) continue;
-    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Stdio, plan.add_slot(stdio.numbers), stdio.numbers.front().fd);
+    const PlanBuilder::Place place = plan.add_slot(stdio.object);
+    if (place.fd < 0) continue;
+    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Stdio, place.slot, place.fd);
     entry.value = stdio.stream;
   }
   for (const image::OpenFile& file : image.open_files) {
-    if (file.numbers.empty()) continue;
-    STASIS_TRY(check_open_file(file));
+    const PlanBuilder::Place place = plan.add_slot(file.object);
+    if (place.fd < 0) continue;
+    STASIS_TRY(check_open_file(file, place.fd));
     const std::uint64_t path = plan.add_string(file.path);
-    wire::FdEntry& entry = plan.add_fd(wire::FdKind::OpenFile, plan.add_slot(file.numbers), file.numbers.front().fd);
+    wire::FdEntry& entry = plan.add_fd(wire::FdKind::OpenFile, place.slot, place.fd);
     entry.flags = file.flags & ~kDropped;
     entry.file_offset = (file.file_type & S_IFMT) == S_IFDIR || (file.flags & O_PATH) != 0 ? -1 : file.position;
     entry.path = path;

@@ -34,15 +34,16 @@ Result<int> parked_fd(const PlanBuilder& plan) {
 
 }  // namespace
 
-Status plan_ids(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan) {
+Status plan_ids(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
+                PlanBuilder& plan) {
   if (!inputs.keeps_ids) {
     plan.plan.version = wire::kPlanVersionWithoutIds;
     return {};
   }
-  plan.plan.pid = image.process.pid;
-  plan.plan.parent_pid = image.process.parent_pid;
-  plan.plan.group_id = image.process.group_id;
-  plan.plan.session_id = image.process.session_id;
+  plan.plan.pid = section.process.pid;
+  plan.plan.parent_pid = section.process.parent_pid;
+  plan.plan.group_id = section.process.group_id;
+  plan.plan.session_id = section.process.session_id;
   plan.plan.parked_fd = static_cast<std::uint32_t>(STASIS_TRY(parked_fd(plan)));
   for (const image::KnownIds& known : image.known_ids) {
     plan.known_ids.insert(plan.known_ids.end(), known.processes.begin(), known.processes.end());

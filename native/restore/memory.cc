@@ -57,8 +57,8 @@ struct Backing {
 
 class MemoryPlanner {
  public:
-  MemoryPlanner(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan)
-      : image_(image), inputs_(inputs), plan_(plan) {}
+  MemoryPlanner(const image::ProcessImage& section, const RestoreInputs& inputs, PlanBuilder& plan)
+      : section_(section), inputs_(inputs), plan_(plan) {}
 
   Status build();
   std::uint64_t image_bytes() const { return image_bytes_; }
@@ -82,7 +82,7 @@ class MemoryPlanner {
   void choose_copied_kinds();
   void choose_copied_runs();
 
-  const image::Image& image_;
+  const image::ProcessImage& section_;
   const RestoreInputs& inputs_;
   PlanBuilder& plan_;
   MappedFiles mapped_files_;
@@ -99,7 +99,7 @@ void MemoryPlanner::choose_copied_kinds() {
   copy_executable_ = std::any_of(inputs_.page_files.begin(), inputs_.page_files.end(),
                                  [](const PageFileLocation& file) { return is_noexec(file.path); });
   copy_anonymous_ =
-      copy_executable_ && std::any_of(image_.mappings.begin(), image_.mappings.end(), [](const Mapping& mapping) {
+      copy_executable_ && std::any_of(section_.mappings.begin(), section_.mappings.end(), [](const Mapping& mapping) {
         return is_anonymous_private(mapping) && (mapping.protection & PROT_EXEC) != 0;
       });
 }
@@ -107,11 +107,11 @@ void MemoryPlanner::choose_copied_kinds() {
 // Each mapped run may split its mapping in two more. Below the limit nothing is copied for this reason.
 void MemoryPlanner::choose_copied_runs() {
   std::vector<std::uint64_t> lengths;
-  for (const Mapping& mapping : image_.mappings) {
+  for (const Mapping& mapping : section_.mappings) {
     for (const PageRun& run : mapping.runs) lengths.push_back(run.length);
   }
   const std::uint64_t limit = max_map_count();
-  const std::uint64_t unavoidable = image_.mappings.size() + kMapsToSpare;
+  const std::uint64_t unavoidable = section_.mappings.size() + kMapsToSpare;
   const std::uint64_t mappable = limit > unavoidable ? (limit - unavoidable) / 2 : 0;
   if (lengths.size() <= mappable) return;
   std::sort(lengths.begin(), lengths.end(), std::greater<>());
@@ -276,7 +276,7 @@ void MemoryPlanner::add_advice(std::uint32_t bit, int advice) {
     if (row.length != 0) plan_.maps.push_back(row);
     row.length = 0;
   };
-  for (const Mapping& mapping : image_.mappings) {
+  for (const Mapping& mapping : section_.mappings) {
     if (row.length != 0 && row.address < wire::kWindowBase && mapping.address >= wire::kWindowBase) flush();
     if ((mapping.advice & bit) == 0) {
       flush();
@@ -301,7 +301,7 @@ void MemoryPlanner::add_advice() {
 
 // mlock(2) stops at a hole, so locked mappings are taken in rows without holes.
 void MemoryPlanner::add_locks() {
-  for (const Mapping& mapping : image_.mappings) {
+  for (const Mapping& mapping : section_.mappings) {
     if ((mapping.traits & image::kMappingLocked) == 0) continue;
     wire::MapEntry& last = plan_.maps.back();
     if (last.kind == wire::MapKind::Lock && last.address + last.length == mapping.address) {
@@ -320,7 +320,7 @@ void MemoryPlanner::add_locks() {
 Status MemoryPlanner::build() {
   choose_copied_kinds();
   choose_copied_runs();
-  for (const Mapping& mapping : image_.mappings) STASIS_TRY(add_mapping(mapping));
+  for (const Mapping& mapping : section_.mappings) STASIS_TRY(add_mapping(mapping));
   add_advice();
   add_locks();
   const std::uint64_t table_bytes =
@@ -350,16 +350,16 @@ void plan_layout(const image::MemoryLayout& memory, PlanBuilder& plan) {
 
 }  // namespace
 
-Status plan_memory(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan,
-                   PreparedRestore& prepared) {
+Status plan_memory(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
+                   PlanBuilder& plan, PreparedRestore& prepared) {
   if (inputs.page_files.size() != image.page_files.size()) {
     return Error::plain(ErrorKind::Damaged, "the image names " + std::to_string(image.page_files.size()) +
                                                 " page files, and " + std::to_string(inputs.page_files.size()) +
                                                 " were opened");
   }
-  MemoryPlanner planner(image, inputs, plan);
+  MemoryPlanner planner(section, inputs, plan);
   STASIS_TRY(planner.build());
-  plan_layout(image.memory, plan);
+  plan_layout(section.memory, plan);
   prepared.map_entries = plan.maps.size();
   prepared.image_bytes = planner.image_bytes();
   prepared.copied_bytes = planner.copied_bytes();

@@ -20,8 +20,9 @@ std::uint64_t pipe_max_bytes() {
 Status plan_pipes(const image::Image& image, PlanBuilder& plan) {
   const std::uint64_t max_bytes = image.pipes.empty() ? 0 : pipe_max_bytes();
   for (const image::Pipe& pipe : image.pipes) {
-    if (pipe.readers.empty() && pipe.writers.empty()) continue;
-    const std::int32_t fd = (pipe.readers.empty() ? pipe.writers : pipe.readers).front().fd;
+    const PlanBuilder::Place reader = plan.add_slot(pipe.object, 0), writer = plan.add_slot(pipe.object, 1);
+    const std::int32_t fd = reader.fd < 0 ? writer.fd : reader.fd;
+    if (fd < 0) continue;
     if (pipe.capacity > max_bytes) {
       return Error::plain(ErrorKind::Failed,
                           "a pipe of the application holds " + std::to_string(pipe.capacity) +
@@ -30,10 +31,8 @@ Status plan_pipes(const image::Image& image, PlanBuilder& plan) {
           .with_fd(fd);
     }
     const std::uint64_t data = plan.add_bytes(pipe.data);
-    const std::uint32_t reader = plan.add_slot_or_none(pipe.readers);
-    const std::uint32_t writer = plan.add_slot_or_none(pipe.writers);
-    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Pipe, reader, fd);
-    entry.peer_slot = writer;
+    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Pipe, reader.slot, fd);
+    entry.peer_slot = writer.slot;
     entry.flags = pipe.read_flags;
     entry.peer_flags = pipe.write_flags;
     entry.capacity = pipe.capacity;

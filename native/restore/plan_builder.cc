@@ -61,16 +61,18 @@ std::uint32_t PlanBuilder::add_file(const std::string& path, std::uint32_t open_
   return place->second;
 }
 
-std::uint32_t PlanBuilder::add_slot(const std::vector<image::FdNumber>& numbers) {
-  auto slot = static_cast<std::uint32_t>(plan.slot_count++);
-  for (const image::FdNumber& number : numbers) {
-    placements.push_back({.slot = slot, .fd = number.fd, .close_on_exec = number.close_on_exec, .reserved = 0});
-  }
-  return slot;
+void PlanBuilder::use_descriptors(const image::Descriptors& descriptors) {
+  for (const image::Descriptor& number : descriptors.numbers) numbers_[{number.object, number.end}].push_back(number);
 }
 
-std::uint32_t PlanBuilder::add_slot_or_none(const std::vector<image::FdNumber>& numbers) {
-  return numbers.empty() ? wire::kNoSlot : add_slot(numbers);
+PlanBuilder::Place PlanBuilder::add_slot(std::uint32_t object, std::uint32_t end) {
+  const auto found = numbers_.find({object, end});
+  if (found == numbers_.end()) return {};
+  const auto slot = static_cast<std::uint32_t>(plan.slot_count++);
+  for (const image::Descriptor& number : found->second) {
+    placements.push_back({.slot = slot, .fd = number.fd, .close_on_exec = number.close_on_exec, .reserved = 0});
+  }
+  return {slot, found->second.front().fd};
 }
 
 wire::FdEntry& PlanBuilder::add_fd(wire::FdKind kind, std::uint32_t slot, std::int32_t image_fd) {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "image/records.h"
+#include "image/image.h"
 #include "wire/plan.h"
 
 namespace stasis::restore {
@@ -37,10 +37,16 @@ class PlanBuilder {
   std::uint32_t add_file(const std::string& path, std::uint32_t open_flags, bool page_file, std::uint64_t device,
                          std::uint64_t inode);
 
-  // A parked place for one end of an open file description, and the numbers it is duplicated to.
-  std::uint32_t add_slot(const std::vector<image::FdNumber>& numbers);
-  // As add_slot; kNoSlot when there are no numbers: that end is closed.
-  std::uint32_t add_slot_or_none(const std::vector<image::FdNumber>& numbers);
+  // What is known of one end of an object: the lowest number that stands for it, -1 if none does.
+  struct Place {
+    std::uint32_t slot = wire::kNoSlot;
+    std::int32_t fd = -1;
+  };
+  // Before any object: where the process has which.
+  void use_descriptors(const image::Descriptors& descriptors);
+  // A parked place for one end of an object, and the numbers it is duplicated to. No slot when nothing stands for it: that
+  // end is closed.
+  Place add_slot(std::uint32_t object, std::uint32_t end = 0);
   // An entry with everything but kind and slot at its neutral value, appended to fds. Valid until the next one.
   wire::FdEntry& add_fd(wire::FdKind kind, std::uint32_t slot, std::int32_t image_fd);
 
@@ -72,6 +78,7 @@ class PlanBuilder {
   std::vector<std::uint8_t> bytes_;
   std::map<std::string, std::uint64_t, std::less<>> strings_;
   std::map<std::pair<std::string, std::uint32_t>, std::uint32_t> file_indices_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<image::Descriptor>> numbers_;  // by object and end
 };
 
 }  // namespace stasis::restore

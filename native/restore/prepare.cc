@@ -33,8 +33,10 @@ Status check_fd_limit(const PlanBuilder& plan) {
 std::vector<std::string> files_of(const image::Image& image, const RestoreInputs& inputs) {
   std::vector<std::string> files{inputs.runtime_path};
   for (const PageFileLocation& file : inputs.page_files) files.push_back(file.path);
-  for (const image::Mapping& mapping : image.mappings) {
-    if (!mapping.path.empty() && (files.empty() || files.back() != mapping.path)) files.push_back(mapping.path);
+  for (const image::ProcessImage& section : image.processes) {
+    for (const image::Mapping& mapping : section.mappings) {
+      if (!mapping.path.empty() && files.back() != mapping.path) files.push_back(mapping.path);
+    }
   }
   for (const image::OpenFile& file : image.open_files) files.push_back(file.path);
   return files;
@@ -46,20 +48,26 @@ Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& 
   PreparedRestore prepared;
   PlanBuilder plan;
   STASIS_TRY(check_compatibility(image, inputs));
-  STASIS_TRY(plan_memory(image, inputs, plan, prepared));
+  if (image.processes.size() > 1) {
+    return Error::plain(ErrorKind::Unsupported,
+                        "the image holds " + std::to_string(image.processes.size()) + " processes, not one");
+  }
+  const image::ProcessImage& section = image.first();
+  plan.use_descriptors(section.descriptors);
+  STASIS_TRY(plan_memory(image, section, inputs, plan, prepared));
   plan_working_set(inputs.working_set, plan);
-  STASIS_TRY(plan_files(image, plan));
+  STASIS_TRY(plan_files(image, section, plan));
   STASIS_TRY(plan_pipes(image, plan));
   STASIS_TRY(plan_sockets(image, plan));
   STASIS_TRY(plan_eventfds(image, plan));
   STASIS_TRY(plan_timerfds(image, plan));
-  STASIS_TRY(plan_epolls(image, plan));
-  STASIS_TRY(plan_ids(image, inputs, plan));
-  STASIS_TRY(plan_threads(image, plan));
-  STASIS_TRY(plan_signals(image, plan));
+  STASIS_TRY(plan_epolls(image, section, plan));
+  STASIS_TRY(plan_ids(image, section, inputs, plan));
+  STASIS_TRY(plan_threads(image, section, plan));
+  STASIS_TRY(plan_signals(image, section, plan));
   STASIS_TRY(check_fd_limit(plan));
   plan.plan.runtime_path = plan.add_string(inputs.runtime_path);
-  plan.plan.exe_path = plan.add_string(image.process.exe_path);
+  plan.plan.exe_path = plan.add_string(section.process.exe_path);
   prepared.runtime_path = inputs.runtime_path;
   prepared.files = files_of(image, inputs);
   prepared.fds = plan.placements.size();

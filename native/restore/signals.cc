@@ -11,8 +11,8 @@ namespace {
 
 // Signals that are not listed have their default action; the runtime sets those too, since what a process inherits, an
 // ignored SIGHUP or SIGPIPE, is not the program's.
-void plan_actions(const image::Image& image, PlanBuilder& plan) {
-  for (const image::Action& action : image.actions) {
+void plan_actions(const image::ProcessImage& section, PlanBuilder& plan) {
+  for (const image::Action& action : section.actions) {
     if (action.signal == 0 || action.signal > wire::kSignalCount || action.signal == SIGKILL ||
         action.signal == SIGSTOP)
       continue;
@@ -24,20 +24,20 @@ void plan_actions(const image::Image& image, PlanBuilder& plan) {
   }
 }
 
-Status plan_queued(const image::Image& image, PlanBuilder& plan) {
-  for (const image::QueuedSignal& queued : image.queued_signals) {
+Status plan_queued(const image::ProcessImage& section, PlanBuilder& plan) {
+  for (const image::QueuedSignal& queued : section.queued_signals) {
     wire::QueuedSignal entry{};
     entry.signal = queued.signal;
     entry.thread = wire::kNoSlot;
     if (queued.tid != 0) {
-      const auto thread = std::find_if(image.threads.begin(), image.threads.end(),
+      const auto thread = std::find_if(section.threads.begin(), section.threads.end(),
                                        [&](const image::Thread& candidate) { return candidate.tid == queued.tid; });
-      if (thread == image.threads.end()) {
+      if (thread == section.threads.end()) {
         return Error::plain(ErrorKind::Damaged, "signal " + std::to_string(queued.signal) +
                                                     " is queued to a thread that the image does not have")
             .with_tid(queued.tid);
       }
-      entry.thread = static_cast<std::uint32_t>(thread - image.threads.begin());
+      entry.thread = static_cast<std::uint32_t>(thread - section.threads.begin());
     }
     if (queued.info.size() != sizeof entry.info) {
       return Error::plain(ErrorKind::Damaged, "a queued signal without its 128 bytes of siginfo");
@@ -50,13 +50,13 @@ Status plan_queued(const image::Image& image, PlanBuilder& plan) {
 
 }  // namespace
 
-Status plan_signals(const image::Image& image, PlanBuilder& plan) {
-  plan_actions(image, plan);
-  for (std::size_t i = 0; i < image.itimers.values.size(); ++i)
-    plan.plan.itimers[i / 4][i % 4] = image.itimers.values[i];
+Status plan_signals(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan) {
+  plan_actions(section, plan);
+  for (std::size_t i = 0; i < section.itimers.values.size(); ++i)
+    plan.plan.itimers[i / 4][i % 4] = section.itimers.values[i];
   plan.plan.monotonic_ns = image.clock.monotonic_ns;
   plan.plan.boottime_ns = image.clock.boottime_ns;
-  return plan_queued(image, plan);
+  return plan_queued(section, plan);
 }
 
 }  // namespace stasis::restore

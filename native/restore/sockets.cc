@@ -8,12 +8,11 @@ namespace stasis::restore {
 namespace {
 
 void plan_pair(const image::SocketPair& pair, PlanBuilder& plan) {
-  const bool first_open = !pair.first.empty();
+  const PlanBuilder::Place first = plan.add_slot(pair.object, 0), second = plan.add_slot(pair.object, 1);
+  if (first.fd < 0 && second.fd < 0) return;
   const std::uint64_t to_first = plan.add_bytes(pair.to_first), to_second = plan.add_bytes(pair.to_second);
-  const std::uint32_t first = plan.add_slot_or_none(pair.first), second = plan.add_slot_or_none(pair.second);
-  wire::FdEntry& entry =
-      plan.add_fd(wire::FdKind::SocketPair, first, (first_open ? pair.first : pair.second).front().fd);
-  entry.peer_slot = second;
+  wire::FdEntry& entry = plan.add_fd(wire::FdKind::SocketPair, first.slot, first.fd < 0 ? second.fd : first.fd);
+  entry.peer_slot = second.slot;
   entry.type = pair.socket_type;
   entry.flags = pair.first_flags;
   entry.peer_flags = pair.second_flags;
@@ -24,11 +23,12 @@ void plan_pair(const image::SocketPair& pair, PlanBuilder& plan) {
 }
 
 Status plan_listener(const image::ListeningSocket& socket, PlanBuilder& plan) {
+  const PlanBuilder::Place place = plan.add_slot(socket.object);
+  if (place.fd < 0) return {};
   const std::uint64_t printable = plan.add_string(socket.printable);
-  wire::FdEntry& entry = plan.add_fd(wire::FdKind::Listen, plan.add_slot(socket.numbers), socket.numbers.front().fd);
+  wire::FdEntry& entry = plan.add_fd(wire::FdKind::Listen, place.slot, place.fd);
   if (socket.address.size() > sizeof entry.address || socket.address.size() < sizeof(std::uint16_t)) {
-    return Error::plain(ErrorKind::Damaged, "a listening socket has an impossible address")
-        .with_fd(socket.numbers.front().fd);
+    return Error::plain(ErrorKind::Damaged, "a listening socket has an impossible address").with_fd(place.fd);
   }
   entry.path = printable;
   entry.flags = socket.flags;
@@ -45,12 +45,8 @@ Status plan_listener(const image::ListeningSocket& socket, PlanBuilder& plan) {
 }  // namespace
 
 Status plan_sockets(const image::Image& image, PlanBuilder& plan) {
-  for (const image::SocketPair& pair : image.socket_pairs) {
-    if (!pair.first.empty() || !pair.second.empty()) plan_pair(pair, plan);
-  }
-  for (const image::ListeningSocket& socket : image.listening_sockets) {
-    if (!socket.numbers.empty()) STASIS_TRY(plan_listener(socket, plan));
-  }
+  for (const image::SocketPair& pair : image.socket_pairs) plan_pair(pair, plan);
+  for (const image::ListeningSocket& socket : image.listening_sockets) STASIS_TRY(plan_listener(socket, plan));
   return {};
 }
 

@@ -68,8 +68,8 @@ arch::KernelUcontext context_of(const image::Thread& thread, std::uint64_t fpsta
 }
 
 // The word that holds a thread's id is stored to by the runtime itself in the main thread, so it must be there.
-bool is_writable(const image::Image& image, std::uint64_t address, std::uint64_t bytes) {
-  for (const image::Mapping& mapping : image.mappings) {
+bool is_writable(const image::ProcessImage& section, std::uint64_t address, std::uint64_t bytes) {
+  for (const image::Mapping& mapping : section.mappings) {
     if (address >= mapping.address && address - mapping.address < mapping.length) {
       return (mapping.protection & 2) != 0 && mapping.length - (address - mapping.address) >= bytes;
     }
@@ -79,9 +79,9 @@ bool is_writable(const image::Image& image, std::uint64_t address, std::uint64_t
 
 }  // namespace
 
-Status plan_threads(const image::Image& image, PlanBuilder& plan) {
+Status plan_threads(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan) {
   const XstateLayout& host = XstateLayout::of_this_host();
-  for (const image::Thread& thread : image.threads) {
+  for (const image::Thread& thread : section.threads) {
     auto xstate = frame_xstate(thread.xsave, image.header.cpu.xcr0, host);
     if (!xstate.ok()) return std::move(xstate).error().with_tid(thread.tid);
     if (thread.rseq_address % kRseqAlignment != 0) {
@@ -107,7 +107,7 @@ Status plan_threads(const image::Image& image, PlanBuilder& plan) {
     entry.rseq_bytes = thread.rseq_bytes;
     entry.rseq_signature = thread.rseq_signature;
     entry.image_tid = thread.tid;
-    entry.tid_word = thread.tid_word != 0 && is_writable(image, thread.tid_word, 4) ? thread.tid_word : 0;
+    entry.tid_word = thread.tid_word != 0 && is_writable(section, thread.tid_word, 4) ? thread.tid_word : 0;
     std::strncpy(entry.name, thread.name.c_str(), sizeof entry.name - 1);
     plan.threads.push_back(entry);
   }

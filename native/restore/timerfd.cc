@@ -22,12 +22,12 @@ bool is_realtime(std::uint32_t clock) { return clock == CLOCK_REALTIME || clock 
 
 Status plan_timerfds(const image::Image& image, PlanBuilder& plan) {
   for (const image::Timerfd& timerfd : image.timerfds) {
-    if (timerfd.numbers.empty()) continue;
+    const PlanBuilder::Place place = plan.add_slot(timerfd.object);
+    if (place.fd < 0) continue;
     std::int64_t value = timerfd.remaining_ns;
     // A periodic timer that has expired shows no time until it is read (fs/timerfd.c): its next period begins now.
     if (value == 0 && timerfd.interval_ns != 0 && timerfd.ticks != 0) value = timerfd.interval_ns;
-    wire::FdEntry& entry =
-        plan.add_fd(wire::FdKind::Timerfd, plan.add_slot(timerfd.numbers), timerfd.numbers.front().fd);
+    wire::FdEntry& entry = plan.add_fd(wire::FdKind::Timerfd, place.slot, place.fd);
     entry.value = timerfd.clock_id;
     entry.flags = timerfd.flags;
     entry.ticks = timerfd.ticks;

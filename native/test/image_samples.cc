@@ -74,16 +74,17 @@ Image smallest_image() {
   i.runtime.build_id = kBuildId;
   i.runtime.descriptor_version = 1;
   i.runtime.vdso_address = wire::kOwnVdsoAddress;
-  i.process.pid = i.process.group_id = i.process.session_id = 4711;
-  i.process.parent_pid = 4710;
-  i.process.exe_path = "/usr/bin/sleep";
-  i.process.cwd = "/";
-  i.process.umask = 022;
-  i.threads.push_back(thread(4711, "sleep", 576, 3));
+  ProcessImage& section = i.processes.emplace_back();
+  section.process.pid = section.process.group_id = section.process.session_id = 4711;
+  section.process.parent_pid = 4710;
+  section.process.exe_path = "/usr/bin/sleep";
+  section.process.cwd = "/";
+  section.process.umask = 022;
+  section.threads.push_back(thread(4711, "sleep", 576, 3));
   return i;
 }
 
-void add_memory(Image& i) {
+void add_memory(ProcessImage& i) {
   i.process.arguments = {"server", "--port=8080", "", "caf\xc3\xa9", "stray \xff byte"};
   i.memory = {.start_code = 0x400000,
               .end_code = 0x4f0000,
@@ -129,7 +130,7 @@ void add_memory(Image& i) {
   i.mappings = {text, heap, shared, stack};
 }
 
-void add_threads(Image& i) {
+void add_threads(ProcessImage& i) {
   i.threads[0] = thread(4711, "server", 832, 7);
   Thread& main = i.threads[0];
   main.registers = {.r15 = 1,
@@ -168,25 +169,125 @@ void add_threads(Image& i) {
   i.actions = {{1, 1, 0, 0, 0}, {15, 0x401500, 0x14000004, 0x401600, 0x4000}};
   i.queued_signals = {{0, 10, siginfo(10, 0)}, {4712, 34, siginfo(34, -1)}};
   i.itimers.values = {1, 500'000, 0, 250'000, 0, 0, 0, 0, 0, 0, 3600, 999'999};
-  i.clock = {86'400'000'000'000, 172'800'000'000'000, 1'700'000'000'123'456'789};
 }
 
-void add_fds(Image& i) {
-  i.stdio = {{{{0, false}}, 0}, {{{1, false}, {2, false}}, 1}};
-  i.open_files = {{{{3, true}}, "/var/log/server.log", 02001, 4096, 0100000, 4096, 1'650'000'000'000'000'000},
-                  {{{4, false}, {5, true}}, "/dev/null", 2, -1, 0020000, 0, 0}};
-  i.pipes = {{{{6, true}}, {{7, true}}, 04000, 04001, 65536, bytes_of("in flight")},
-             {{{8, false}}, {}, 0, 0, 4096, {}}};
-  i.socket_pairs = {{{{9, false}}, {{10, true}}, 1, 2, 04002, bytes_of("to first"), bytes_of("to second")}};
-  i.eventfds = {{{{11, true}}, 0xffff'ffff'ffff'fffe, false, 04002}, {{{12, false}}, 3, true, 2}};
-  i.timerfds = {{{{13, true}}, 1, 04000, 1, 2, 1'000'000'000, 250'000'000}};
-  i.epolls = {{{{14, true}}, 2, {{6, 1, 6}, {11, 0x80000001, 0xfeedfacecafebeef}}}};
+void add_objects(Image& i) {
+  OpenFile log, null;
+  log.path = "/var/log/server.log";
+  log.flags = 02001;
+  log.position = 4096;
+  log.file_type = 0100000;
+  log.file_bytes = 4096;
+  log.file_modified_ns = 1'650'000'000'000'000'000;
+  null.path = "/dev/null";
+  null.flags = 2;
+  null.file_type = 0020000;
+  OpenFile memfd = log;
+  memfd.path = "/memfd:ring";
+  memfd.memory = 16;
+  i.open_files = {log, null, memfd};
+  i.stdio = {{.stream = 0}, {.stream = 1}};
+  i.pipes = {{.read_flags = 04000, .write_flags = 04001, .capacity = 65536, .data = bytes_of("in flight")},
+             {.capacity = 4096}};
+  i.socket_pairs = {{.socket_type = 1,
+                     .first_flags = 2,
+                     .second_flags = 04002,
+                     .to_first = bytes_of("to first"),
+                     .to_second = bytes_of("to second")}};
+  i.eventfds = {{.count = 0xffff'ffff'ffff'fffe, .flags = 04002}, {.count = 3, .semaphore = true, .flags = 2}};
+  i.timerfds = {{.clock_id = 1,
+                 .flags = 04000,
+                 .settime_flags = 1,
+                 .ticks = 2,
+                 .interval_ns = 1'000'000'000,
+                 .remaining_ns = 250'000'000}};
+  i.epolls = {{.flags = 2, .targets = {{6, 1, 6, 6, 0}, {11, 0x80000001, 0xfeedfacecafebeef, 9, 0}}}};
   std::vector<std::uint8_t> inet = {2, 0, 0x1f, 0x90, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0};
   std::vector<std::uint8_t> local = {1, 0};
   for (const char c : std::string("/run/server.sock")) local.push_back(static_cast<std::uint8_t>(c));
   local.push_back(0);
-  i.listening_sockets = {{{{15, true}}, 2, 1, 6, 04002, 511, 1, inet, "127.0.0.1:8080"},
-                         {{{1'048'575, false}}, 1, 1, 0, 2, 128, 64, local, "/run/server.sock"}};
+  ListeningSocket tcp, file;
+  tcp.family = 2;
+  tcp.socket_type = 1;
+  tcp.protocol = 6;
+  tcp.flags = 04002;
+  tcp.backlog = 511;
+  tcp.options = 1;
+  tcp.address = inet;
+  tcp.printable = "127.0.0.1:8080";
+  file.family = file.socket_type = 1;
+  file.flags = 2;
+  file.backlog = 128;
+  file.options = 64;
+  file.address = local;
+  file.printable = "/run/server.sock";
+  i.listening_sockets = {tcp, file};
+  i.shared_memory = {{.kind = SharedMemoryKind::Anonymous, .bytes = 8 * kPage, .runs = {{4 * kPage, kPage, 0, 0}}},
+                     {.kind = SharedMemoryKind::Memfd, .name = "ring", .bytes = 4097, .mode = 0600, .seals = 6}};
+  std::uint32_t object = 1;
+  for (auto& record : i.open_files) record.object = object++;
+  for (auto& record : i.stdio) record.object = object++;
+  for (auto& record : i.pipes) record.object = object++;
+  for (auto& record : i.socket_pairs) record.object = object++;
+  for (auto& record : i.eventfds) record.object = object++;
+  for (auto& record : i.timerfds) record.object = object++;
+  for (auto& record : i.epolls) record.object = object++;
+  for (auto& record : i.listening_sockets) record.object = object++;
+  i.shared_memory[0].object = object++;
+  i.shared_memory[1].object = object++;
+}
+
+// What each number of the first process stands for: objects 1 and 2 are files, 4 and 5 streams, 6 and 7 pipes, 8 a pair.
+void add_descriptors(ProcessImage& i) {
+  i.descriptors.numbers = {{0, 4, 0, false},   {1, 5, 0, false},         {2, 5, 0, false},  {3, 1, 0, true},
+                           {4, 2, 0, false},   {5, 2, 0, true},          {6, 6, 0, true},   {7, 6, 1, true},
+                           {8, 7, 0, false},   {9, 8, 0, false},         {10, 8, 1, true},  {11, 9, 0, true},
+                           {12, 10, 0, false}, {13, 11, 0, true},        {14, 12, 0, true}, {15, 13, 0, true},
+                           {16, 3, 0, false},  {1'048'575, 14, 0, false}};
+}
+
+// A child that shares memory, a pipe and a file offset with the first, a grandchild that has ended, and an orphan.
+void add_relatives(Image& i) {
+  ProcessImage child = i.processes.front();
+  child.process.parent_pid = child.process.pid;
+  child.process.pid = 4800;
+  child.process.subreaper = true;
+  child.process.parent_death_signal = 15;
+  child.process.state = ProcessState::Stopped;
+  child.process.stop_signal = 20;
+  child.threads = {thread(4800, "child", 576, 3)};
+  child.queued_signals.clear();
+  child.descriptors.numbers = {{3, 1, 0, false}, {6, 6, 1, false}};
+  Mapping ring;
+  ring.address = 0x7f0000400000;
+  ring.length = 8 * kPage;
+  ring.protection = 3;
+  ring.shared = true;
+  ring.source = MappingSource::Object;
+  ring.object = 15;
+  child.mappings = {ring};
+  ring.address = 0x7f0000400000;
+  ring.length = 4 * kPage;
+  ring.object_offset = 4 * kPage;
+  ProcessImage ended;
+  ended.process.pid = 4801;
+  ended.process.parent_pid = 4800;
+  ended.process.group_id = ended.process.session_id = 4711;
+  ended.process.state = ProcessState::Zombie;
+  ended.process.exit_status = 0x0300;
+  ended.process.name = "ended";
+  ProcessImage orphan = child;
+  orphan.process.pid = orphan.process.group_id = orphan.process.session_id = 4802;
+  orphan.process.parent_pid = 1;
+  orphan.process.orphan = true;
+  orphan.process.state = ProcessState::Running;
+  orphan.process.stop_signal = 0;
+  orphan.process.exit_signal = 17;
+  orphan.threads = {thread(4802, "orphan", 576, 3)};
+  orphan.mappings = {ring};
+  i.processes.push_back(std::move(child));
+  i.processes.push_back(std::move(ended));
+  i.processes.push_back(std::move(orphan));
 }
 
 // Fills in what depends on the content of the other files.
@@ -202,9 +303,12 @@ Sample complete(const char* name, Image i, std::vector<std::uint8_t> pages) {
 
 std::vector<Sample> samples() {
   Image full = smallest_image();
-  add_memory(full);
-  add_threads(full);
-  add_fds(full);
+  add_memory(full.processes.front());
+  add_threads(full.processes.front());
+  add_objects(full);
+  add_descriptors(full.processes.front());
+  full.clock = {86'400'000'000'000, 172'800'000'000'000, 1'700'000'000'123'456'789};
+  add_relatives(full);
   Image unknown = smallest_image();
   unknown.unknown = {{200, 0, "weather", bytes_of("sunny")}, {201, 0, "sixteen-byte-nam", {}}};
   Image known = smallest_image();

@@ -1,6 +1,7 @@
 // Encoding and decoding: round trips, every truncation, every flipped bit, unknown records, versions.
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <random>
 
 #include "image/codec.h"
@@ -31,6 +32,10 @@ class Filler {
   void hex(const char*, T& value, const char*) {
     fill(value);
   }
+  template <class T>
+  void since(std::uint32_t, const char*, T& value, const char*) {
+    fill(value);
+  }
 
  private:
   template <class T>
@@ -51,19 +56,26 @@ class Filler {
   std::mt19937_64& random_;
 };
 
+template <class Slots, class Owner>
+void fill_records(std::mt19937_64& random, Owner& owner) {
+  Filler filler(random);
+  for_each_slot<Slots>([&](auto slot) {
+    using S = decltype(slot);
+    if constexpr (S::kMany) {
+      S::of(owner).resize(random() % 4);
+      for (auto& record : S::of(owner)) S::Record::describe(filler, record);
+    } else {
+      S::Record::describe(filler, S::of(owner));
+    }
+  });
+}
+
 Image random_image(std::mt19937_64& random) {
   Image image;
   image.header = sample("smallest").image.header;
-  Filler filler(random);
-  for_each_slot([&](auto slot) {
-    using S = decltype(slot);
-    if constexpr (S::kMany) {
-      S::of(image).resize(random() % 4);
-      for (auto& record : S::of(image)) S::Record::describe(filler, record);
-    } else {
-      S::Record::describe(filler, S::of(image));
-    }
-  });
+  fill_records<ImageSlots>(random, image);
+  image.processes.resize(1 + random() % 3);
+  for (ProcessImage& section : image.processes) fill_records<SectionSlots>(random, section);
   for (std::size_t i = random() % 3; i > 0; --i) {
     image.unknown.push_back({static_cast<std::uint32_t>(1000 + i), 0, "unknown", Bytes(random() % 20, 0xaa)});
   }
@@ -215,11 +227,11 @@ TEST(image_counts_beyond_the_data_are_damaged_and_say_where) {
   const Bytes bytes = encode(sample("every-record").image);
   std::size_t at = 0;
   const auto decoded = decode(with_records(bytes, [&](Bytes& records) {
-    // The count of runs is the last field of a mapping without runs.
+    // Behind the count of runs, in a mapping without runs, stand the object and its offset.
     const std::size_t frame = frame_of(records, RecordType::Mapping);
     std::uint64_t size;
     std::memcpy(&size, records.data() + frame + 8, sizeof size);
-    at = frame + kFrameBytes + size - 4;
+    at = frame + kFrameBytes + size - 16;
     set_u32(records, at, 0xffff'ffff);
   }));
   if (!CHECK(!decoded.ok())) return;
@@ -227,26 +239,48 @@ TEST(image_counts_beyond_the_data_are_damaged_and_say_where) {
   CHECK(decoded.error().message().find("(mapping), field runs: a count of 4294967295") != std::string::npos);
 }
 
+// The records with one more, or one less, and a count that fits.
+void change_count(Bytes& records, std::int32_t by) {
+  const std::size_t at = frame_of(records, RecordType::End) + kFrameBytes;
+  std::uint32_t count;
+  std::memcpy(&count, records.data() + at, sizeof count);
+  set_u32(records, at, count + static_cast<std::uint32_t>(by));
+}
+
+std::string refusal(const Bytes& bytes, const std::function<void(Bytes&)>& change) {
+  const auto decoded = decode(with_records(bytes, change));
+  return decoded.ok() ? "accepted" : decoded.error().message();
+}
+
 TEST(image_records_missing_or_doubled_are_damaged) {
   const Bytes bytes = encode(sample("smallest").image);
-  const auto doubled = decode(with_records(bytes, [](Bytes& records) {
-    const std::size_t clock = frame_of(records, RecordType::Clock), end = frame_of(records, RecordType::End);
-    const Bytes copy(records.begin() + clock, records.begin() + end);
-    records.insert(records.begin() + end, copy.begin(), copy.end());
-    std::uint32_t count;
-    const std::size_t end_data = frame_of(records, RecordType::End) + kFrameBytes;
-    std::memcpy(&count, records.data() + end_data, sizeof count);
-    set_u32(records, end_data, count + 1);
-  }));
-  if (CHECK(!doubled.ok())) CHECK(doubled.error().message().find("a second record of this type") != std::string::npos);
-  const auto missing = decode(with_records(bytes, [](Bytes& records) {
-    const std::size_t clock = frame_of(records, RecordType::Clock), end = frame_of(records, RecordType::End);
-    records.erase(records.begin() + clock, records.begin() + end);
-    std::uint32_t count;
-    std::memcpy(&count, records.data() + clock + kFrameBytes, sizeof count);
-    set_u32(records, clock + kFrameBytes, count - 1);
-  }));
-  if (CHECK(!missing.ok())) CHECK(missing.error().message().find("there is no record clock") != std::string::npos);
+  const auto record = [](const Bytes& records, RecordType type, RecordType next) {
+    return Bytes(records.begin() + frame_of(records, type), records.begin() + frame_of(records, next));
+  };
+  const auto twice = [&](Bytes& records) {
+    const Bytes copy = record(records, RecordType::Clock, RecordType::Process);
+    records.insert(records.begin() + frame_of(records, RecordType::End), copy.begin(), copy.end());
+    change_count(records, 1);
+  };
+  CHECK(refusal(bytes, twice).find("a second record of this type") != std::string::npos);
+  const auto without = [](RecordType type, RecordType next) {
+    return [type, next](Bytes& records) {
+      records.erase(records.begin() + frame_of(records, type), records.begin() + frame_of(records, next));
+      change_count(records, -1);
+    };
+  };
+  CHECK(refusal(bytes, without(RecordType::Clock, RecordType::Process)).find("there is no record clock") !=
+        std::string::npos);
+  CHECK(refusal(bytes, without(RecordType::Itimers, RecordType::Descriptors)).find("there is no record itimers") !=
+        std::string::npos);
+  CHECK(refusal(bytes, without(RecordType::Process, RecordType::Memory)).find("before the first process") !=
+        std::string::npos);
+  const auto unfinished = [&](Bytes& records) {
+    const Bytes process = record(records, RecordType::Process, RecordType::Memory);
+    records.insert(records.begin() + frame_of(records, RecordType::End), process.begin(), process.end());
+    change_count(records, 1);
+  };
+  CHECK(refusal(bytes, unfinished).find("there is no record memory") != std::string::npos);
 }
 
 TEST(image_header_is_readable_alone) {

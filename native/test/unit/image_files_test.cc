@@ -268,7 +268,7 @@ TEST(files_commit_never_replaces) {
 TEST(files_commit_refuses_what_a_restore_would_refuse) {
   Scratch scratch;
   Sample broken = sample("smallest");
-  broken.image.threads.clear();
+  broken.image.processes.front().threads.clear();
   const Status written = write_sample(broken, scratch / "image");
   if (!CHECK(!written.ok())) return;
   CHECK(written.error().kind == ErrorKind::Failed);

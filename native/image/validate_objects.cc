@@ -1,0 +1,166 @@
+// Objects that processes share, and the numbers that stand for them.
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <tuple>
+
+#include "image/validate.h"
+
+namespace stasis::image {
+
+namespace {
+
+constexpr std::int32_t kMaxFd = 1 << 20;  // fs.nr_open's default, the hard limit of RLIMIT_NOFILE on most systems
+constexpr std::uint32_t kRegular = 0100000, kDirectory = 0040000, kCharacterDevice = 0020000;
+constexpr std::uint32_t kStream = 1, kDatagram = 2, kSequentialPacket = 5;
+constexpr std::uint32_t kUnix = 1, kInet = 2, kInet6 = 10;
+constexpr std::uint32_t kMaxPipeBytes = 1u << 31;
+constexpr std::uint64_t kMaxFileBytes = 0x7fff'ffff'ffff'f000;  // of off_t, page-aligned
+constexpr std::uint64_t kMaxEventfdCount = 0xffff'ffff'ffff'fffe;  // eventfd(2)
+constexpr std::uint32_t kAllSocketOptions = 127;
+constexpr std::size_t kMaxAddressBytes = 112;  // of wire::FdEntry::address; sockaddr_un, the longest, has 110
+
+using Use = ObjectUse;
+
+Result<Use> check_record(const Image& image, const SharedMemory& memory, const std::string& subject) {
+  if (memory.kind < SharedMemoryKind::Anonymous || memory.kind > SharedMemoryKind::File)
+    return invalid(subject, "no such kind of shared memory");
+  if (memory.kind == SharedMemoryKind::File && !is_absolute_path(memory.name))
+    return invalid(subject, "no absolute path");
+  if (memory.name.size() > 4096 || memory.name.find('\0') != std::string::npos)
+    return invalid(subject, "no possible name");
+  if (memory.mode > 07777) return invalid(subject, "no such mode");
+  if (memory.bytes > kMaxFileBytes) return invalid(subject, "no memory is that large");
+  const std::uint64_t whole = (memory.bytes + wire::kPageBytes - 1) & ~(wire::kPageBytes - 1);
+  STASIS_TRY(check_runs(image, memory.runs, 0, whole, subject));
+  return Use{.ends = 1, .is_memory = true, .has_numbers = false};
+}
+
+Result<Use> check_record(const Image& image, const OpenFile& file, const std::string& subject) {
+  if (!is_absolute_path(file.path)) return invalid(subject, "no absolute path");
+  if (file.position < -1) return invalid(subject, "a negative position");
+  if (file.file_type != kRegular && file.file_type != kDirectory && file.file_type != kCharacterDevice) {
+    return invalid(subject, "a type of file that is never saved");
+  }
+  const bool known = std::any_of(image.shared_memory.begin(), image.shared_memory.end(),
+                                 [&](const SharedMemory& memory) { return memory.object == file.memory; });
+  if (file.memory != 0 && !known) return invalid(subject, "there is no such shared memory");
+  return Use{};
+}
+
+Result<Use> check_record(const Image&, const Stdio& stdio, const std::string& subject) {
+  if (stdio.stream > 2) return invalid(subject, "no such stream");
+  return Use{};
+}
+
+Result<Use> check_record(const Image&, const Pipe& pipe, const std::string& subject) {
+  if (pipe.capacity > kMaxPipeBytes) return invalid(subject, "no pipe is that large");
+  if (pipe.data.size() > pipe.capacity) return invalid(subject, "more bytes in flight than it holds");
+  return Use{.ends = 2};
+}
+
+Result<Use> check_record(const Image&, const SocketPair& pair, const std::string& subject) {
+  if (pair.socket_type != kStream && pair.socket_type != kDatagram && pair.socket_type != kSequentialPacket) {
+    return invalid(subject, "no such type of socket");
+  }
+  if (pair.socket_type != kStream && (!pair.to_first.empty() || !pair.to_second.empty())) {
+    return invalid(subject, "queued bytes without the bounds of their messages");
+  }
+  return Use{.ends = 2};
+}
+
+Result<Use> check_record(const Image&, const Eventfd& eventfd, const std::string& subject) {
+  if (eventfd.count > kMaxEventfdCount) return invalid(subject, "the counter is too large");
+  return Use{};
+}
+
+Result<Use> check_record(const Image&, const Timerfd& timerfd, const std::string& subject) {
+  // timerfd_create(2): CLOCK_REALTIME 0, _MONOTONIC 1, _BOOTTIME 7, _REALTIME_ALARM 8, _BOOTTIME_ALARM 9.
+  if (timerfd.clock_id > 1 && (timerfd.clock_id < 7 || timerfd.clock_id > 9))
+    return invalid(subject, "no such clock for a timer");
+  if (timerfd.settime_flags > 3) return invalid(subject, "undefined flags");
+  if (timerfd.interval_ns < 0 || timerfd.remaining_ns < 0) return invalid(subject, "a negative time");
+  return Use{};
+}
+
+Result<Use> check_record(const Image&, const Epoll&, const std::string&) { return Use{}; }
+
+Result<Use> check_record(const Image&, const ListeningSocket& socket, const std::string& subject) {
+  if (socket.family != kUnix && socket.family != kInet && socket.family != kInet6)
+    return invalid(subject, "no such address family");
+  if (socket.socket_type != kStream && socket.socket_type != kSequentialPacket)
+    return invalid(subject, "no such type of socket");
+  if (socket.options > kAllSocketOptions) return invalid(subject, "undefined options");
+  if (socket.backlog > 0x7fff'ffff) return invalid(subject, "a negative backlog");
+  std::uint16_t family = 0;
+  if (socket.address.size() < sizeof family || socket.address.size() > kMaxAddressBytes)
+    return invalid(subject, "no socket address");
+  std::memcpy(&family, socket.address.data(), sizeof family);
+  if (family != socket.family) return invalid(subject, "an address of another family");
+  return Use{};
+}
+
+template <class Record>
+Status check_all(const Image& image, const std::vector<Record>& records, Objects& objects) {
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const std::string subject = nth(Record::kName, i);
+    const ObjectUse use = STASIS_TRY(check_record(image, records[i], subject));
+    if (records[i].object == 0) return invalid(subject, "an object without a number");
+    if (!objects.emplace(records[i].object, use).second) return invalid(subject, "the number of an earlier object");
+  }
+  return {};
+}
+
+bool exists(const Objects& objects, std::uint32_t object, std::uint32_t end) {
+  const auto found = objects.find(object);
+  return found != objects.end() && found->second.has_numbers && end < found->second.ends;
+}
+
+// What epoll instances watch must be there to be watched.
+Status check_targets(const Epoll& epoll, const Objects& objects, const std::string& subject) {
+  std::set<std::tuple<std::int32_t, std::uint32_t, std::uint32_t>> seen;
+  for (const EpollTarget& target : epoll.targets) {
+    const std::string fd = "fd " + std::to_string(target.fd);
+    if (target.fd < 0 || target.fd >= kMaxFd) return invalid(subject, "watches " + fd + ", which cannot be");
+    if (!exists(objects, target.object, target.end)) return invalid(subject, "watches " + fd + ", which no record has");
+    if (target.object == epoll.object || !seen.emplace(target.fd, target.object, target.end).second)
+      return invalid(subject, "watches " + fd + " twice, or itself");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Objects> validate_objects(const Image& image) {
+  Objects objects;
+  STASIS_TRY(check_all(image, image.shared_memory, objects));
+  STASIS_TRY(check_all(image, image.open_files, objects));
+  STASIS_TRY(check_all(image, image.stdio, objects));
+  STASIS_TRY(check_all(image, image.pipes, objects));
+  STASIS_TRY(check_all(image, image.socket_pairs, objects));
+  STASIS_TRY(check_all(image, image.eventfds, objects));
+  STASIS_TRY(check_all(image, image.timerfds, objects));
+  STASIS_TRY(check_all(image, image.epolls, objects));
+  STASIS_TRY(check_all(image, image.listening_sockets, objects));
+  for (std::size_t i = 0; i < image.epolls.size(); ++i) {
+    STASIS_TRY(check_targets(image.epolls[i], objects, nth(Epoll::kName, i)));
+  }
+  return objects;
+}
+
+Status validate_descriptors(const Image& image, const Objects& objects) {
+  for (const ProcessImage& section : image.processes) {
+    const std::string subject = "descriptors of process " + std::to_string(section.process.pid);
+    std::set<std::int32_t> taken;
+    for (const Descriptor& descriptor : section.descriptors.numbers) {
+      const std::string fd = "fd " + std::to_string(descriptor.fd);
+      if (descriptor.fd < 0 || descriptor.fd >= kMaxFd) return invalid(subject, "there is no " + fd);
+      if (!taken.insert(descriptor.fd).second) return invalid(subject, fd + " stands there twice");
+      if (!exists(objects, descriptor.object, descriptor.end))
+        return invalid(subject, fd + " stands for no object");
+    }
+  }
+  return {};
+}
+
+}  // namespace stasis::image
