@@ -75,6 +75,7 @@
       "native/restore/working_set.cc",
       "native/restore/xstate.cc",
       "native/tracer/frame.cc",
+      "native/tracer/holder.cc",
       "native/tracer/parasite.cc",
       "native/tracer/quiesce.cc",
       "native/tracer/rewind.cc",

@@ -142,8 +142,8 @@ Status Checkpoint::stop() {
 Status Checkpoint::stop_once(Deadline deadline) {
   const std::uint64_t caught = status_->number("SigCgt", 16);
   stopped_at_ = Clock::now();
-  session_.emplace(
-      STASIS_TRY(tracer::Session::seize(subject_.pid, tracer::rewinding(caught), deadline, subject_.cancel)));
+  session_.emplace(STASIS_TRY(tracer::Session::seize(subject_.pid, tracer::rewinding(caught))));
+  STASIS_TRY(session_->stop_all(deadline, subject_.cancel));
   // Between the look and the stop the process may have executed something.
   memory_.emplace(STASIS_TRY(ProcessMemory::open(subject_.pid)));
   const auto text_begin = subject_.runtime.text_begin, state = subject_.runtime.state;
@@ -163,7 +163,7 @@ Status Checkpoint::read_state() {
   STASIS_TRY(read_runtime(*memory_, subject_));  // a thread may have changed its state on the way out of the runtime
   const Deadline deadline = Deadline::in(subject_.options.stop_deadline);
   const auto state = STASIS_TRY(tracer::read_process(*session_, settled_, *memory_, subject_.runtime,
-                                                     status_->number("SigCgt", 16), deadline, subject_.cancel));
+                                                     status_->number("SigCgt", 16), {}, deadline, subject_.cancel));
   image::ProcessImage& section = image_.processes.emplace_back();
   record_threads(state, section);
   record_signals(state, *status_, section);

@@ -203,11 +203,10 @@ class PtraceTrials {
  public:
   PtraceTrials() {
     if (sleeper_.pid() <= 0) return;
-    const CancelToken none;
-    auto session = tracer::Session::seize(
-        sleeper_.pid(), [](tracer::Tracee&) { return Status(); }, Deadline::in(kChildTime), none);
-    if (!session.ok()) {
-      held_ = {false, session.error().message()};
+    auto session = tracer::Session::seize(sleeper_.pid(), [](tracer::Tracee&) { return Status(); });
+    const Status stopped = session.ok() ? session.value().stop_all(Deadline::in(kChildTime), {}) : session.error();
+    if (!stopped.ok()) {
+      held_ = {false, stopped.error().message()};
       return;
     }
     const pid_t pid = sleeper_.pid();

@@ -23,16 +23,37 @@ Error failed(const char* request, pid_t tid, std::string doing) {
   return Error::of_errno(request, std::move(doing)).with_tid(tid);
 }
 
+constexpr std::uint64_t kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
 constexpr std::size_t kSignalSetBytes = 8;
 constexpr std::size_t kXstateMaxBytes = 64 * 1024;
 
 }  // namespace
 
 Status seize(pid_t tid) {
-  const std::uint64_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
-  if (call(PTRACE_SEIZE, tid, nullptr, number(options)) != 0)
+  if (call(PTRACE_SEIZE, tid, nullptr, number(kOptions)) != 0)
     return failed("PTRACE_SEIZE", tid, "taking hold of the thread");
   return {};
+}
+
+Status set_births(pid_t tid, Births births) {
+  constexpr std::uint64_t kBirths = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+  const std::uint64_t options = births == Births::Seized ? kOptions | kBirths : kOptions;
+  if (call(PTRACE_SETOPTIONS, tid, nullptr, number(options)) != 0)
+    return failed("PTRACE_SETOPTIONS", tid, "asking for what the thread forks");
+  return {};
+}
+
+Status kill_with_tracer(pid_t tid) {
+  if (call(PTRACE_SETOPTIONS, tid, nullptr, number(kOptions | PTRACE_O_EXITKILL)) != 0)
+    return failed("PTRACE_SETOPTIONS", tid, "binding the process to this one");
+  return {};
+}
+
+Result<pid_t> born(pid_t tid) {
+  unsigned long message = 0;
+  if (call(PTRACE_GETEVENTMSG, tid, nullptr, &message) != 0)
+    return failed("PTRACE_GETEVENTMSG", tid, "asking for the new process");
+  return static_cast<pid_t>(message);
 }
 
 Status interrupt(pid_t tid) {

@@ -30,6 +30,17 @@ enum class Resume {
 
 // PTRACE_SEIZE with TRACESYSGOOD and TRACEEXEC. The thread keeps running.
 Status seize(pid_t tid);
+
+// What happens to a thread beyond its own stops.
+enum class Births {
+  Free,    // as after seize()
+  Seized,  // what it forks is seized too, with the same options, and stopped before its first instruction
+};
+Status set_births(pid_t tid, Births births);
+// The kernel kills the stopped thread's process when this thread ends.
+Status kill_with_tracer(pid_t tid);
+// After the event of a birth: the id of what was born.
+Result<pid_t> born(pid_t tid);
 Status interrupt(pid_t tid);
 Status resume(pid_t tid, Resume how, int signal);
 Status detach(pid_t tid, int signal);

@@ -21,8 +21,9 @@ STASIS_HOT_LAST wire::RuntimeState g_state;
 
 namespace {
 
-// Room for a block and a frame with a large XSAVE area, for the first run of a checkpoint.
-alignas(64) u8 g_parasite_area[32768];
+// Room for a long list and a frame with a large XSAVE area, for the runs in a process's first thread. Pages that no checkpoint
+// touches do not exist.
+alignas(64) u8 g_parasite_area[1 << 20];
 
 }  // namespace
 

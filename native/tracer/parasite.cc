@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
-#include <cstddef>
 #include <cstring>
+#include <span>
 
 #include "tracer/frame.h"
 
@@ -20,40 +20,63 @@ constexpr std::uint64_t kDirectionFlag = 0x400;
 
 constexpr std::uint64_t align(std::uint64_t value) { return (value + kAlignment - 1) & ~(kAlignment - 1); }
 constexpr std::uint64_t kBlockBytes = align(sizeof(wire::ParasiteBlock));
+constexpr std::uint64_t kCommandBytes = sizeof(wire::ParasiteCommand);
+static_assert(kCommandBytes == kAlignment);
 
 std::uint64_t frame_address(const ParasiteThread& thread) {
   return thread.slot.address + thread.slot.bytes - align(frame_bytes(thread.xsave));
 }
-std::uint64_t block_address(const ParasiteThread& thread) { return frame_address(thread) - kBlockBytes; }
+std::uint64_t commands_address(const ParasiteThread& thread) {
+  return Parasite::data_address(thread, 0) - thread.commands.size() * kCommandBytes;
+}
+std::uint64_t block_address(const ParasiteThread& thread) { return commands_address(thread) - kBlockBytes; }
+
+template <typename T>
+std::span<const std::uint8_t> bytes_of(const std::vector<T>& items) {
+  return {reinterpret_cast<const std::uint8_t*>(items.data()), items.size() * sizeof(T)};
+}
 
 }  // namespace
 
-std::uint64_t ParasiteSlot::bytes_needed(std::uint64_t frame) {
-  return align(kMinStackBytes + kBlockBytes + align(frame));
+std::uint64_t ParasiteSlot::bytes_needed(std::uint64_t frame, std::uint64_t data, std::uint64_t commands) {
+  return kMinStackBytes + kBlockBytes + commands * kCommandBytes + align(data) + align(frame);
 }
 
 std::size_t Parasite::add(ParasiteThread& thread, const RemoteCall& call) {
-  STASIS_CHECK(thread.block.count < wire::kParasiteMaxCommands);
-  wire::ParasiteCommand& command = thread.block.commands[thread.block.count];
-  command = {};
+  wire::ParasiteCommand& command = thread.commands.emplace_back();
   command.number = call.number;
   for (int i = 0; i < 6; ++i) command.arguments[i] = call.arguments[i];
-  return thread.block.count++;
+  return thread.commands.size() - 1;
+}
+
+std::size_t Parasite::reserve(ParasiteThread& thread, std::size_t bytes) {
+  const std::size_t offset = align(thread.data.size());
+  thread.data.resize(offset + bytes);
+  return offset;
 }
 
 std::uint64_t Parasite::data_address(const ParasiteThread& thread, std::uint64_t offset) {
-  return block_address(thread) + offsetof(wire::ParasiteBlock, data) + offset;
+  return frame_address(thread) - thread.slot.data_bytes + offset;
+}
+
+bool Parasite::fits(const ParasiteThread& thread) {
+  return thread.slot.address % kAlignment == 0 && thread.slot.data_bytes % kAlignment == 0 &&
+         thread.data.size() <= thread.slot.data_bytes &&
+         ParasiteSlot::bytes_needed(frame_bytes(thread.xsave), thread.slot.data_bytes, thread.commands.size()) <=
+             thread.slot.bytes;
 }
 
 Status Parasite::start(ParasiteThread& thread) {
-  STASIS_CHECK(ParasiteSlot::bytes_needed(frame_bytes(thread.xsave)) <= thread.slot.bytes &&
-               thread.slot.address % kAlignment == 0);
-  std::vector<std::uint8_t> bytes(kBlockBytes + frame_bytes(thread.xsave));
-  thread.block.frame =
-      put_frame(bytes.data() + kBlockBytes, frame_address(thread), thread.fallback, thread.mask, thread.xsave);
-  thread.block.done = 0;
-  std::memcpy(bytes.data(), &thread.block, sizeof thread.block);
-  STASIS_TRY(memory_.write(block_address(thread), bytes));
+  STASIS_CHECK(fits(thread));
+  std::vector<std::uint8_t> frame(frame_bytes(thread.xsave));
+  wire::ParasiteBlock block{};
+  block.frame = put_frame(frame.data(), frame_address(thread), thread.fallback, thread.mask, thread.xsave);
+  block.commands = commands_address(thread);
+  block.count = static_cast<std::uint32_t>(thread.commands.size());
+  STASIS_TRY(memory_.write(frame_address(thread), frame));
+  if (!thread.data.empty()) STASIS_TRY(memory_.write(data_address(thread, 0), thread.data));
+  if (!thread.commands.empty()) STASIS_TRY(memory_.write(commands_address(thread), bytes_of(thread.commands)));
+  STASIS_TRY(memory_.write_value(block_address(thread), block));
 
   user_regs_struct registers = thread.live;
   registers.rip = runtime_.parasite_entry;
@@ -107,14 +130,22 @@ Status Parasite::run(const std::vector<ParasiteThread*>& threads, Deadline deadl
   const Session::Drive drive{[this](Tracee& tracee) { return at_sigreturn(tracee); },
                              "making calls in the application"};
   STASIS_TRY(session_.drive(tracees, drive, deadline, cancel));
-  for (ParasiteThread* thread : threads) {
-    thread->block = STASIS_TRY(memory_.read_value<wire::ParasiteBlock>(block_address(*thread)));
-    if (thread->block.done != thread->block.count) {
-      return Error::plain(ErrorKind::Failed, "the calls in the application were not all made")
-          .with_tid(thread->tracee->tid);
-    }
-  }
+  for (ParasiteThread* thread : threads) STASIS_TRY(fetch(*thread));
   return {};
+}
+
+Status Parasite::fetch(ParasiteThread& thread) {
+  const auto block = STASIS_TRY(memory_.read_value<wire::ParasiteBlock>(block_address(thread)));
+  if (block.done != thread.commands.size()) {
+    return Error::plain(ErrorKind::Failed, "the calls in the application were not all made")
+        .with_tid(thread.tracee->tid);
+  }
+  auto* commands = reinterpret_cast<std::uint8_t*>(thread.commands.data());
+  const ProcessMemory::Transfer transfers[] = {
+      {commands_address(thread), commands, thread.commands.size() * kCommandBytes},
+      {data_address(thread, 0), thread.data.data(), thread.data.size()},
+  };
+  return memory_.read(std::span(transfers).first(thread.data.empty() ? 1 : 2));
 }
 
 Status Parasite::go_home(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel) {

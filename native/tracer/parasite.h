@@ -32,14 +32,16 @@
 
 namespace stasis::tracer {
 
-// Memory in the window for one thread's run: a stack (for a signal handler, should the tracer die between SETREGS and
-// SETSIGMASK), the block, the frame.
+// Memory in the window for one thread's run, ascending: a stack (for a signal handler, should the tracer die between
+// SETREGS and SETSIGMASK), the block, the commands, the data, the frame.
 struct ParasiteSlot {
   std::uint64_t address = 0;  // 64-byte aligned
   std::uint64_t bytes = 0;
+  std::uint64_t data_bytes = 0;  // a multiple of 64
 
   static constexpr std::uint64_t kMinStackBytes = 8192;
-  static std::uint64_t bytes_needed(std::uint64_t frame_bytes);
+  // For so many commands.
+  static std::uint64_t bytes_needed(std::uint64_t frame_bytes, std::uint64_t data_bytes, std::uint64_t commands);
 };
 
 struct RemoteCall {
@@ -56,7 +58,14 @@ struct ParasiteThread {
   std::uint64_t mask = 0;
   std::vector<std::uint8_t> xsave;
   ParasiteSlot slot;
-  wire::ParasiteBlock block{};  // with results after run()
+  std::vector<wire::ParasiteCommand> commands;  // with results after run()
+  std::vector<std::uint8_t> data;               // likewise: what the calls read and write
+
+  std::int64_t result(std::size_t command) const { return commands[command].result; }
+  void clear() {
+    commands.clear();
+    data.clear();
+  }
 };
 
 class Parasite {
@@ -64,10 +73,14 @@ class Parasite {
   Parasite(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime)
       : session_(session), memory_(memory), runtime_(runtime) {}
 
-  // Adds a call to the thread's list; its result will be in block.commands[index].result.
+  // Adds a call to the thread's list; its result will be in result(index).
   static std::size_t add(ParasiteThread& thread, const RemoteCall& call);
-  // Address in the slot of block.data[offset].
+  // Room for `bytes` in the data, zeros, for the calls of the list: the offset. The slot has data_bytes of it.
+  static std::size_t reserve(ParasiteThread& thread, std::size_t bytes);
+  // Where data[offset] will be in the process.
   static std::uint64_t data_address(const ParasiteThread& thread, std::uint64_t offset);
+  // Whether the slot has room for the list as it is.
+  static bool fits(const ParasiteThread& thread);
 
   // Runs the lists of all the threads at the same time, from any stop but Signal; leaves them in the entry stop of
   // rt_sigreturn.
@@ -76,10 +89,13 @@ class Parasite {
   // Takes them to a home stop.
   Status go_home(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel);
 
- private:
+  // The parts of run(): one thread is sent on its way; at each of its stops it is sent on again until it stands in the
+  // entry stop of rt_sigreturn (true); results are fetched.
   Status start(ParasiteThread& thread);
   Result<bool> at_sigreturn(Tracee& tracee);
+  Status fetch(ParasiteThread& thread);
 
+ private:
   Session& session_;
   const ProcessMemory& memory_;
   const wire::Descriptor& runtime_;

@@ -224,7 +224,7 @@ Result<std::vector<SettledThread>> quiesce(Session& session, const ProcessMemory
     const auto found = work.settled().find(tracee->tid);
     if (found != work.settled().end()) result.push_back(found->second);
   }
-  if (result.empty() || result.front().tracee->tid != session.pid()) {
+  if (result.empty()) {
     return Error::plain(ErrorKind::NotFound, "the application ended while it was being stopped")
         .with_pid(session.pid());
   }

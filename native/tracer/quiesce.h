@@ -43,7 +43,7 @@ struct SettledThread {
   Interruption interruption = Interruption::None;
 };
 
-// Every thread of the session, the main thread first. `caught`: signals with a handler (SigCgt). Busy if the process
+// Every thread of the session, stopped or not, in the order of Session::threads(). `caught`: signals with a handler (SigCgt). Busy if the process
 // replaces its program meanwhile, Timeout naming the thread that does not come out, NotFound if the process ended.
 Result<std::vector<SettledThread>> quiesce(Session& session, const ProcessMemory& memory,
                                            const wire::Descriptor& runtime, std::uint64_t caught, Deadline deadline,

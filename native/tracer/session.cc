@@ -1,14 +1,18 @@
 #include "tracer/session.h"
 
+#include <linux/kcmp.h>
 #include <linux/ptrace.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 
 #include "os/procfs.h"
 
@@ -43,6 +47,20 @@ Error explain_refusal(pid_t pid, Error error) {
           "run as the application's user; a program that made itself undumpable (prctl PR_SET_DUMPABLE, set-user-id) "
           "and a "
           "kernel.yama.ptrace_scope of 2 or 3 need CAP_SYS_PTRACE");
+}
+
+bool has_ended(pid_t pid, pid_t tid) {
+  const auto stat = procfs::read_text(pid, "task/" + std::to_string(tid) + "/stat");
+  if (!stat.ok()) return true;
+  const auto parsed = procfs::parse_stat(stat.value());
+  return parsed.ok() && (parsed.value().state == 'Z' || parsed.value().state == 'X');
+}
+
+// Whether the call that /proc/PID/task/TID/syscall shows makes its caller wait for the child to execute something.
+bool waits_for_child(const std::string& call) {
+  unsigned long long number = 0, flags = 0;
+  if (std::sscanf(call.c_str(), "%llu %llx", &number, &flags) != 2) return false;
+  return number == SYS_vfork || (number == SYS_clone && (flags & CLONE_VFORK) != 0);
 }
 
 }  // namespace
@@ -83,12 +101,11 @@ Error timed_out(pid_t pid, pid_t tid, std::string doing) {
       .with_pid(pid);
 }
 
-Result<Session> Session::seize(pid_t pid, AtStop at_stop, Deadline deadline, const CancelToken& cancel) {
+Result<Session> Session::seize(pid_t pid, AtStop at_stop) {
   Session session(pid, std::move(at_stop));
   if (!STASIS_TRY(session.adopt_new_threads())) {
     return Error::plain(ErrorKind::NotFound, "no such process").with_pid(pid);
   }
-  STASIS_TRY(session.stop_all(deadline, cancel));
   return session;
 }
 
@@ -103,11 +120,8 @@ Result<bool> Session::adopt_new_threads() {
     if (!seized.ok()) {
       if (seized.error().error == ESRCH) continue;  // it ended meanwhile
       if (seized.error().error == EPERM) {
-        // A thread that is ending (PF_EXITING) may not be attached to (kernel/ptrace.c, ptrace_attach).
-        const auto stat = procfs::read_text(pid_, "task/" + std::to_string(tid) + "/stat");
-        if (!stat.ok()) continue;
-        const auto parsed = procfs::parse_stat(stat.value());
-        if (parsed.ok() && (parsed.value().state == 'Z' || parsed.value().state == 'X') && tid != pid_) continue;
+        // A thread that has ended may not be attached to (kernel/ptrace.c, ptrace_attach).
+        if (has_ended(pid_, tid)) continue;
       }
       return explain_refusal(pid_, std::move(seized).error());
     }
@@ -135,7 +149,10 @@ Status Session::stop_all(Deadline deadline, const CancelToken& cancel) {
         look.wait();
         stopped = STASIS_TRY(poll(*tracee));
       }
-      if (!stopped) {
+      // No status comes of a main thread that has ended before the others have (kernel/exit.c, delay_group_leader).
+      if (!stopped && tracee->tid == pid_ && threads_.size() > 1 && has_ended(pid_, pid_)) {
+        tracee->at = Tracee::At::Gone;
+      } else if (!stopped) {
         running = tracee.get();
       } else if (tracee->stopped()) {
         STASIS_TRY(at_stop_(*tracee));
@@ -196,8 +213,10 @@ Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, D
 
 Status Session::note_stop(Tracee& tracee, int signal, int event) {
   tracee.signal = 0;
+  tracee.event = event;
   switch (event) {
     case PTRACE_EVENT_STOP:
+      tracee.stopped_by = signal == SIGTRAP ? 0 : signal;
       tracee.interrupted = false;
       tracee.at = Tracee::At::Event;
       return {};
@@ -261,6 +280,21 @@ Status Session::interrupt(Tracee& tracee) {
   Status status = ptrace::interrupt(tracee.tid);
   if (!status.ok() && status.error().error != ESRCH) return status;
   tracee.interrupted = true;
+  return {};
+}
+
+Session::Vfork Session::vfork_in_flight() const {
+  for (const auto& tracee : threads_) {
+    if (tracee->at != Tracee::At::Running) continue;
+    const std::string task = "task/" + std::to_string(tracee->tid);
+    const auto call = procfs::read_text(pid_, task + "/syscall");
+    if (!call.ok() || !waits_for_child(call.value())) continue;
+    const auto children = procfs::list_children(pid_);
+    if (!children.ok()) continue;
+    for (const pid_t child : children.value()) {
+      if (::syscall(SYS_kcmp, pid_, child, KCMP_VM, 0, 0) == 0) return {tracee->tid, child};
+    }
+  }
   return {};
 }
 

@@ -43,7 +43,9 @@ struct Tracee {
 
   pid_t tid;
   At at = At::Running;
-  int signal = 0;  // At::Signal only
+  int signal = 0;      // At::Signal only
+  int event = 0;       // At::Event only: PTRACE_EVENT_...
+  int stopped_by = 0;  // the signal by which job control has stopped the process, as its last EVENT_STOP tells
 
   bool interrupted = false;            // an interrupt is on its way
   std::chrono::microseconds slice{0};  // drive() interrupts the thread if it runs so long without a stop; 0: never
@@ -56,16 +58,17 @@ class Session {
   // Called for each thread as soon as it has been stopped by stop_all(), before the next one is.
   using AtStop = std::function<Status(Tracee&)>;
 
-  // Seizes and stops all threads. Busy, naming the tracer, if the process is traced already; Permission if it may not
-  // be traced.
-  static Result<Session> seize(pid_t pid, AtStop at_stop, Deadline deadline, const CancelToken& cancel);
+  // Seizes all threads, which run on. Busy, naming the tracer, if the process is traced already; Permission if it may
+  // not be traced; NotFound if it has ended.
+  static Result<Session> seize(pid_t pid, AtStop at_stop);
 
   Session(Session&&) noexcept = default;
   Session& operator=(Session&&) = delete;
   ~Session();  // lets every thread go
 
   pid_t pid() const { return pid_; }
-  // The main thread first, the others ascending. Pointers stay valid until the thread is gone.
+  // The main thread first, the others ascending. Pointers stay valid until the thread is gone. A main thread that has
+  // ended while others go on is not among them.
   std::vector<std::unique_ptr<Tracee>>& threads() { return threads_; }
   bool executed() const { return executed_; }  // the process replaced its program since it was seized
 
@@ -91,6 +94,13 @@ class Session {
   // Stops every thread that is running, newcomers included, one after the other: what a stop does to a call
   // (tracer/rewind.h) is put right within microseconds, thread by thread.
   Status stop_all(Deadline deadline, const CancelToken& cancel);
+
+  // The thread that a vfork(2) of its own keeps from stopping, and what it has made: a running thread of the process
+  // waits in the kernel until that one executes a program or ends. Zeros: none.
+  struct Vfork {
+    pid_t tid = 0, child = 0;
+  };
+  Vfork vfork_in_flight() const;
 
   // Detaches from all threads; those that are running are stopped for it first. Best effort and bounded in time.
   void release();

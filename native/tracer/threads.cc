@@ -24,10 +24,15 @@ namespace {
 constexpr std::uint32_t kOnAlternateStack = 1;  // SS_ONSTACK: a state, not a setting
 constexpr int kSeccompCode = 1;                 // SYS_SECCOMP
 
-// Places of results in ParasiteBlock::data.
+// Places of results in a thread's data; the main thread's list has more than the two calls of the others.
 constexpr std::uint64_t kStackAt = 0;
 constexpr std::uint64_t kTidAddressAt = 32;
-constexpr std::uint64_t kTimersAt = 64;
+constexpr std::uint64_t kTidAddressCall = 1;
+
+// The room of a thread's list; the first thread's has what the runtime's static area leaves.
+constexpr std::uint64_t kMainDataBytes = 512 * 1024;
+constexpr std::uint64_t kDataBytes = 1024;
+constexpr std::uint64_t kMostCalls = 16;
 
 std::int64_t now_ns(clockid_t clock) {
   timespec time{};
@@ -37,8 +42,14 @@ std::int64_t now_ns(clockid_t clock) {
 
 class Reader {
  public:
-  Reader(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught)
-      : session_(session), memory_(memory), runtime_(runtime), parasite_(session, memory, runtime), caught_(caught) {}
+  Reader(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught,
+         const Questions& questions)
+      : session_(session),
+        memory_(memory),
+        runtime_(runtime),
+        parasite_(session, memory, runtime),
+        caught_(caught),
+        questions_(questions) {}
 
   Result<ProcessState> read(const std::vector<SettledThread>& settled, Deadline deadline, const CancelToken& cancel);
 
@@ -47,15 +58,19 @@ class Reader {
   Status read_window_frame(const SettledThread& settled, ThreadState& state);
   Status run_calls(Deadline deadline, const CancelToken& cancel);
   Status lay_out_slots();
-  Status take_results();
+  void ask(ParasiteThread& thread);
+  Status take_results(std::size_t first, std::size_t end);
   Status note_late_alarm();
   WaitingSignal signal_for(const ThreadState& state);
+  // Any thread can be asked for what is the process's; the main one may have ended.
+  pid_t first_tid() const { return session_.threads().front()->tid; }
 
   Session& session_;
   const ProcessMemory& memory_;
   const wire::Descriptor& runtime_;
   Parasite parasite_;
   std::uint64_t caught_;
+  const Questions& questions_;
   ProcessState process_;
   std::vector<ParasiteThread> parasites_;  // as process_.threads
   std::vector<bool> stack_from_frame_;
@@ -139,11 +154,11 @@ Status Reader::read_window_frame(const SettledThread& settled, ThreadState& stat
 Status Reader::lay_out_slots() {
   std::uint64_t largest = 0;
   for (const ParasiteThread& thread : parasites_) largest = std::max(largest, frame_bytes(thread.xsave));
-  const std::uint64_t slot_bytes = ParasiteSlot::bytes_needed(largest);
+  const std::uint64_t slot_bytes = ParasiteSlot::bytes_needed(largest, kDataBytes, kMostCalls);
   ParasiteThread& main = parasites_.front();
-  main.slot = {(runtime_.main_parasite_area + 63) & ~63ULL, 0};
+  main.slot = {(runtime_.main_parasite_area + 63) & ~63ULL, 0, kMainDataBytes};
   main.slot.bytes = (runtime_.main_parasite_area + runtime_.main_parasite_bytes - main.slot.address) & ~63ULL;
-  if (main.slot.bytes < slot_bytes) {
+  if (main.slot.bytes < slot_bytes + kMainDataBytes) {
     return Error::plain(ErrorKind::Unsupported, "the runtime has no room for this processor's extended registers");
   }
   arena_bytes_ = (slot_bytes * (parasites_.size() - 1) + wire::kPageBytes - 1) & ~(wire::kPageBytes - 1);
@@ -153,21 +168,26 @@ Status Reader::lay_out_slots() {
                             std::to_string(wire::kParasiteArenaMaxBytes / slot_bytes) + " can be saved");
   }
   for (std::size_t i = 1; i < parasites_.size(); ++i) {
-    parasites_[i].slot = {wire::kParasiteArenaBase + (i - 1) * slot_bytes, slot_bytes};
+    parasites_[i].slot = {wire::kParasiteArenaBase + (i - 1) * slot_bytes, slot_bytes, kDataBytes};
   }
   return {};
+}
+
+void Reader::ask(ParasiteThread& thread) {
+  const std::uint64_t data = Parasite::reserve(thread, kTidAddressAt + sizeof(std::uint64_t));
+  STASIS_CHECK(data == 0);
+  Parasite::add(thread, {SYS_sigaltstack, {0, Parasite::data_address(thread, kStackAt)}});
+  Parasite::add(thread, {SYS_prctl, {PR_GET_TID_ADDRESS, Parasite::data_address(thread, kTidAddressAt)}});
 }
 
 Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
   STASIS_TRY(lay_out_slots());
   ParasiteThread& main = parasites_.front();
-  for (ParasiteThread& thread : parasites_) {
-    Parasite::add(thread, {SYS_sigaltstack, {0, Parasite::data_address(thread, kStackAt)}});
-    Parasite::add(thread, {SYS_prctl, {PR_GET_TID_ADDRESS, Parasite::data_address(thread, kTidAddressAt)}});
-  }
+  for (ParasiteThread& thread : parasites_) ask(thread);
   const std::size_t program_break = Parasite::add(main, {SYS_brk, {0}});
+  const std::size_t timers = Parasite::reserve(main, 3 * sizeof(itimerval));
   for (std::uint64_t which = 0; which < 3; ++which) {
-    Parasite::add(main, {SYS_getitimer, {which, Parasite::data_address(main, kTimersAt + which * sizeof(itimerval))}});
+    Parasite::add(main, {SYS_getitimer, {which, Parasite::data_address(main, timers + which * sizeof(itimerval))}});
   }
   std::size_t arena = 0;
   if (arena_bytes_ != 0) {
@@ -178,23 +198,28 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
                {wire::kParasiteArenaBase, arena_bytes_, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});
   }
+  for (Question* question : questions_) {
+    for (ParasiteThread& thread : parasites_) question->ask(thread, &thread == &main);
+    if (!Parasite::fits(main)) {
+      return Error::plain(ErrorKind::Unsupported, "the application has more to be asked for than the runtime has room");
+    }
+  }
   STASIS_TRY(parasite_.run({&main}, deadline, cancel));
-  process_.program_break = static_cast<std::uint64_t>(main.block.commands[program_break].result);
-  std::memcpy(process_.interval_timers.data(), main.block.data + kTimersAt, sizeof process_.interval_timers);
+  process_.program_break = static_cast<std::uint64_t>(main.result(program_break));
+  std::memcpy(process_.interval_timers.data(), main.data.data() + timers, sizeof process_.interval_timers);
   STASIS_TRY(note_late_alarm());
-  STASIS_TRY(take_results());
+  STASIS_TRY(take_results(0, 1));
   if (arena_bytes_ == 0) return parasite_.go_home({&main}, deadline, cancel);
 
-  if (main.block.commands[arena].result < 0) {
-    return Error::of_errno(static_cast<int>(-main.block.commands[arena].result), "mmap",
-                           "making room in the runtime's window");
+  if (main.result(arena) < 0) {
+    return Error::of_errno(static_cast<int>(-main.result(arena)), "mmap", "making room in the runtime's window");
   }
   std::vector<ParasiteThread*> others;
   for (std::size_t i = 1; i < parasites_.size(); ++i) others.push_back(&parasites_[i]);
   STASIS_TRY(parasite_.run(others, deadline, cancel));
-  STASIS_TRY(take_results());
+  STASIS_TRY(take_results(1, parasites_.size()));
   STASIS_TRY(parasite_.go_home(others, deadline, cancel));
-  main.block = {};
+  main.clear();
   Parasite::add(main, {SYS_mmap,
                        {wire::kParasiteArenaBase, wire::kParasiteArenaMaxBytes, PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1),
@@ -207,7 +232,7 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
 // there. And a periodic ITIMER_REAL is set again only when its SIGALRM is taken (kernel/signal.c, dequeue_signal):
 // until then it shows as unset, and setting it so would end it.
 Status Reader::note_late_alarm() {
-  process_.queued = STASIS_TRY(ptrace::queued_signals(session_.pid(), ptrace::Queue::Process));
+  process_.queued = STASIS_TRY(ptrace::queued_signals(first_tid(), ptrace::Queue::Process));
   std::int64_t* real = process_.interval_timers.data();
   const bool periodic = real[0] != 0 || real[1] != 0, unset = real[2] == 0 && real[3] == 0;
   const bool waits = std::any_of(process_.queued.begin(), process_.queued.end(),
@@ -216,20 +241,21 @@ Status Reader::note_late_alarm() {
   return {};
 }
 
-// Of every thread that has run its list and whose results were not taken yet.
-Status Reader::take_results() {
-  for (std::size_t i = 0; i < parasites_.size(); ++i) {
-    const wire::ParasiteBlock& block = parasites_[i].block;
+// Of threads that have run their lists.
+Status Reader::take_results(std::size_t first, std::size_t end) {
+  for (std::size_t i = first; i < end; ++i) {
+    const ParasiteThread& thread = parasites_[i];
     ThreadState& state = process_.threads[i];
-    if (block.done == 0 || state.clear_child_tid != 0) continue;
-    if (block.commands[1].result < 0) {
-      return Error::of_errno(static_cast<int>(-block.commands[1].result), "prctl",
+    if (thread.result(kTidAddressCall) < 0) {
+      return Error::of_errno(static_cast<int>(-thread.result(kTidAddressCall)), "prctl",
                              "reading the thread's exit address (CONFIG_CHECKPOINT_RESTORE)")
           .with_tid(state.tid);
     }
-    if (!stack_from_frame_[i]) std::memcpy(&state.alternate_stack, block.data + kStackAt, sizeof state.alternate_stack);
+    const std::uint8_t* data = thread.data.data();
+    if (!stack_from_frame_[i]) std::memcpy(&state.alternate_stack, data + kStackAt, sizeof state.alternate_stack);
     state.alternate_stack.flags &= ~kOnAlternateStack;
-    std::memcpy(&state.clear_child_tid, block.data + kTidAddressAt, sizeof state.clear_child_tid);
+    std::memcpy(&state.clear_child_tid, data + kTidAddressAt, sizeof state.clear_child_tid);
+    for (Question* question : questions_) STASIS_TRY(question->take(thread, i == 0));
   }
   return {};
 }
@@ -237,7 +263,7 @@ Status Reader::take_results() {
 Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Deadline deadline,
                                   const CancelToken& cancel) {
   process_.runtime = STASIS_TRY(memory_.read_value<wire::RuntimeState>(runtime_.state));
-  process_.queued = STASIS_TRY(ptrace::queued_signals(session_.pid(), ptrace::Queue::Process));
+  process_.queued = STASIS_TRY(ptrace::queued_signals(first_tid(), ptrace::Queue::Process));
   process_.monotonic_ns = now_ns(CLOCK_MONOTONIC) + process_.runtime.monotonic_offset_ns;
   process_.boottime_ns = now_ns(CLOCK_BOOTTIME) + process_.runtime.boottime_offset_ns;
   process_.threads.resize(settled.size());
@@ -246,6 +272,8 @@ Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Dea
     STASIS_TRY(read_by_ptrace(settled[i], process_.threads[i], parasites_[i]));
   }
   STASIS_TRY(run_calls(deadline, cancel));
+  process_.first_thread = std::move(parasites_.front());
+  process_.first_thread.clear();
   return std::move(process_);
 }
 
@@ -253,8 +281,8 @@ Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Dea
 
 Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled,
                                   const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught,
-                                  Deadline deadline, const CancelToken& cancel) {
-  Reader reader(session, memory, runtime, caught);
+                                  const Questions& questions, Deadline deadline, const CancelToken& cancel) {
+  Reader reader(session, memory, runtime, caught, questions);
   return reader.read(settled, deadline, cancel);
 }
 

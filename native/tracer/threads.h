@@ -13,6 +13,7 @@
 #include "arch/x86_64/sigframe.h"
 #include "os/process_memory.h"
 #include "os/ptrace.h"
+#include "tracer/parasite.h"
 #include "tracer/quiesce.h"
 #include "wire/descriptor.h"
 
@@ -32,18 +33,29 @@ struct ThreadState {
 };
 
 struct ProcessState {
-  std::vector<ThreadState> threads;  // the main thread first
+  std::vector<ThreadState> threads;  // the main thread first, unless it has ended
   std::vector<siginfo_t> queued;     // the process's queue
   wire::RuntimeState runtime{};
   std::uint64_t program_break = 0;
   std::array<std::int64_t, 12> interval_timers{};  // real, virtual, prof: interval s, us, value s, us
   std::int64_t monotonic_ns = 0, boottime_ns = 0;  // the program's clocks
+  ParasiteThread first_thread;                     // for more lists to run in the first thread
 };
+
+// More calls to be made in the threads. Data and commands are added to what is there (Parasite::reserve, add); a thread
+// that is not the first has room for a few calls and some hundred bytes.
+class Question {
+ public:
+  virtual ~Question() = default;
+  virtual void ask(ParasiteThread& thread, bool first) = 0;
+  virtual Status take(const ParasiteThread& thread, bool first) = 0;
+};
+using Questions = std::vector<Question*>;
 
 // `settled` as quiesce gave it. Afterwards every thread stands at a home stop (tracer/parasite.h) and the window holds
 // nothing of this.
 Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled,
                                   const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught,
-                                  Deadline deadline, const CancelToken& cancel);
+                                  const Questions& questions, Deadline deadline, const CancelToken& cancel);
 
 }  // namespace stasis::tracer
