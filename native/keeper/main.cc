@@ -254,7 +254,9 @@ int Keeper::end() {
     status_.state = State::Signaled;
     status_.signal = WTERMSIG(wait_status_);
   }
-  // The status is the last word in this directory: whoever sees the end finds it as it stays, and may remove it.
+  // The status is the last word: whoever sees the end finds this directory as it stays, may remove it, and may have the
+  // ports.
+  publisher_.withdraw();
   control_.withdraw();
   status_file_.write(status_);
   control_.finish(status_);

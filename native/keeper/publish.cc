@@ -84,6 +84,10 @@ void Publisher::handle() {
   }
 }
 
+void Publisher::withdraw() {
+  for (int i = 0; i < count_; ++i) close_fd(listeners_[i]);
+}
+
 void Publisher::close_fd(int& fd) {
   if (fd >= 0) close(fd);
   fd = -1;

@@ -33,6 +33,9 @@ class Publisher {
   // Handles what is there, for one turn.
   void handle();
 
+  // Gives the ports back. Connections last as long as the keeper.
+  void withdraw();
+
  private:
   static constexpr int kMaxConnections = 1900, kMaxPeers = 256;
   static constexpr int kRoundsOfTurn = 16;  // of 64 KiB or one connection or datagram

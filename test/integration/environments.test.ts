@@ -4,6 +4,7 @@
 import { createSocket } from 'node:dgram';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { Stasis } from '../../src/index.js';
 import { TestHome } from '../support/home.js';
 import { freePort, get } from '../support/http.js';
 import { guestBinaries, programs } from '../support/paths.js';
@@ -179,4 +180,16 @@ describe.each(users)('as $name', (user) => {
       expect(await home.stasis(['run', ...words, '--', 'true']), words.join(' ')).toMatchObject({ code: 2 });
     }
   });
+});
+
+test('a published port is free once the end is known', { timeout: 60_000 }, async () => {
+  const [user] = users as readonly [(typeof users)[number]];
+  await using home = TestHome.create(user);
+  const stasis = await Stasis.open({ home: home.state });
+  const port = await freePort();
+  const publish = [`127.0.0.1:${port}:8080`, `127.0.0.1:${port}:8080/udp`];
+  for (let round = 0; round < 20; round++) {
+    const application = await stasis.run(['true'], { env: home.env, environment: 'one', publish });
+    expect(await application.wait({ timeout: 10_000 }), `round ${round}`).toMatchObject({ state: 'exited', code: 0 });
+  }
 });
