@@ -47,7 +47,7 @@ describe.each(users)('as $name', (user) => {
       stdout: '',
       stderr: expect.stringMatching(text),
     });
-    expect(home.processes(), 'no process left').toEqual([]);
+    await home.noProcess();
     expect(hashes(directory), 'the image is untouched').toEqual(before);
     const { code: unknown } = await home.stasis(['wait', 'never']);
     expect(unknown, 'no application of that name is left').toBe(6);
@@ -125,7 +125,7 @@ describe.each(users)('as $name', (user) => {
       expect((await foreign.stasis(['restore', altered.directory, '--detach', '--name', 'never'])).code).toBeOneOf([
         4, 5,
       ]);
-      expect(foreign.processes()).toEqual([]);
+      await foreign.noProcess();
       const whole = ImageCopy.make(foreign, image, 'whole');
       await foreign.ok(['restore', whole.directory, '--detach', '--name', 'elsewhere']);
       // Its environment is the image's, so it counts as a process of the other state directory: ended here.
@@ -165,7 +165,7 @@ describe.each(users)('as $name', (user) => {
       const { code, stderr } = await home.stasis(['restore', argument, '--detach', '--name', 'never']);
       expect({ code, stderr }).toMatchObject({ code: 6, stderr: expect.stringContaining(argument.replace('./', '')) });
     }
-    expect(home.processes()).toEqual([]);
+    await home.noProcess();
     expect(readdirSync(join(home.state, 'snapshots'))).toEqual(['sleeper@1']);
   });
 

@@ -135,7 +135,7 @@ describe.each(users)('as $name', (user) => {
         if (!before[0]?.includes(id)) await home.ok(['rm', '--force', id]);
       }
       expect(entries(), `round ${round}, ${outcome}`).toEqual(before);
-      expect(home.processes(), `round ${round}`).toEqual([]);
+      await home.noProcess(`no process after round ${round}`);
     }
     expect(outcomes).toContain('nothing');
   });
@@ -159,9 +159,7 @@ describe.each(users)('as $name', (user) => {
       expect(JSON.stringify(listed)).toContain('"running"');
       // Without its keeper it can still be saved, stopped and restored.
       await home.ok(['checkpoint', victim.name]);
-      await until('the end of the application', () => home.processes().length === 0, {
-        detail: () => JSON.stringify(home.processes()),
-      });
+      await home.noProcess('the end of the application');
       await home.ok(['restore', victim.name, '--detach']);
       await firstAnswer(victim.port);
     }

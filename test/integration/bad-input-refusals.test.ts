@@ -2,7 +2,7 @@
 // whose port, socket or file is taken or gone (exit 1 with the fd and the place).
 
 import { spawn } from 'node:child_process';
-import { renameSync, unlinkSync } from 'node:fs';
+import { readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -11,7 +11,7 @@ import { firstAnswer, freePort, get } from '../support/http.js';
 import { compiledPrograms, guestBinaries, programs } from '../support/paths.js';
 import { isRunning } from '../support/processes.js';
 import { users } from '../support/users.js';
-import { sleep, until } from '../support/waiting.js';
+import { until } from '../support/waiting.js';
 
 async function listen(port: number): Promise<Server> {
   const server = createServer();
@@ -46,7 +46,9 @@ describe.each(users)('as $name', (user) => {
     const ticks = home.output('holder').split('\n').length;
     await until('more ticks', () => home.output('holder').split('\n').length > ticks + 5, { ms: 5000 });
     expect(home.status('holder').state).toBe('running');
-    expect(home.processes().length).toBe(before);
+    await until('the processes from before', () => home.processes().length === before, {
+      detail: () => JSON.stringify(home.processes()),
+    });
   });
 
   test('a server with a client is refused, answers, and is saved when the client has gone', async () => {
@@ -54,9 +56,10 @@ describe.each(users)('as $name', (user) => {
     const port = await freePort();
     await home.run('web', [process.execPath, join(programs, 'http-node.mjs'), String(port)]);
     await firstAnswer(port);
+    const openFds = () => readdirSync(`/proc/${home.pid('web')}/fd`).length;
+    const before = openFds();
     const client = connect(port, '127.0.0.1');
-    await new Promise((resolve) => client.once('connect', resolve));
-    await sleep(100);
+    await until('the accepted connection', () => openFds() > before);
     const { code, stderr } = await home.stasis(['checkpoint', 'web']);
     expect({ code, stderr }).toMatchObject({ code: 3, stderr: expect.stringMatching(/fd \d+/) });
     expect(stderr).toContain(String(client.localPort));
@@ -80,7 +83,7 @@ describe.each(users)('as $name', (user) => {
     const { code, stderr } = await home.stasis(['restore', 'web@1', '--detach', '--name', 'copy']);
     expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/fd \d+/) });
     expect(stderr).toContain(String(port));
-    await until('no process left', () => home.processes().length === 0);
+    await home.noProcess();
     await new Promise((resolve) => holder.close(resolve));
     await home.ok(['restore', 'web@1', '--detach', '--name', 'copy']);
     expect((await firstAnswer(port)).count).toBe(2);
@@ -97,7 +100,7 @@ describe.each(users)('as $name', (user) => {
     const { code, stderr } = await home.stasis(['restore', 'files', '--detach', '--name', 'copy']);
     expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/fd \d+/) });
     expect(stderr).toContain(path);
-    await until('no process left', () => home.processes().length === 0);
+    await home.noProcess();
     renameSync(`${path}.aside`, path);
     await home.ok(['restore', 'files', '--detach', '--name', 'copy']);
   });
@@ -115,7 +118,7 @@ describe.each(users)('as $name', (user) => {
     expect((await home.execute(['cp', join(compiledPrograms, 'refused'), program])).code).toBe(0);
     const changed = await home.stasis(['restore', 'own', '--detach', '--name', 'copy']);
     expect(changed).toMatchObject({ code: 4, stderr: expect.stringContaining(program) });
-    await until('no process left', () => home.processes().length === 0);
+    await home.noProcess();
   });
 
   test('names and pids', async () => {

@@ -88,7 +88,7 @@ describe.each(users)('as $name', (user) => {
       stderr: expect.stringContaining('waiting for long to end'),
     });
     await home.ok(['rm', '--force', 'long']);
-    expect(home.processes()).toEqual([]);
+    await home.noProcess();
   });
 
   test('names are held until they are given up', async () => {
@@ -325,7 +325,7 @@ describe.each(users)('as $name', (user) => {
     for (let round = 0; round < 4; round++) {
       if (round > 0) await start();
       await home.ok(['rm', '--force', 'web']);
-      await until('no process', () => home.processes().length === 0);
+      await home.noProcess();
       for (const directory of ['apps', 'names']) expect(readdirSync(join(home.state, directory))).toEqual([]);
     }
   });

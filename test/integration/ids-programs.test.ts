@@ -10,7 +10,7 @@ import { freePort } from '../support/http.js';
 import { idPrograms, ids, openDirectory, shift, source } from '../support/id-programs.js';
 import { Redis, redisInfo, redisWords, saveInChild } from '../support/redis.js';
 import { users } from '../support/users.js';
-import { sleep, until } from '../support/waiting.js';
+import { until } from '../support/waiting.js';
 
 const shifted = ['run', '--shift-ids', String(shift)];
 
@@ -102,7 +102,16 @@ async function lookedAt(home: TestHome, program: Conversation, pid: number): Pro
   await program.say(`after gdb ${pid}`);
 }
 
-async function jobControl(home: TestHome, run: readonly string[]): Promise<number[]> {
+/** Waits until the process runs and its group has the terminal it is on (proc_pid_stat(5)). */
+async function inForeground(pid: number): Promise<void> {
+  await until(`process ${pid} in the foreground`, () => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const [state, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return state !== 'T' && group === foreground;
+  });
+}
+
+async function jobControl(home: TestHome, run: readonly string[], shiftIds = 0): Promise<number[]> {
   const bash = new Dialogue(home, [...run, 'bash', '--norc', '--noprofile', '-i']);
   await until('a prompt', () => bash.output.includes('ready> '), { detail: () => bash.output });
   const [, shell] = await bash.type('echo "my"id $$\n', /myid (\d+)\r\n/);
@@ -119,7 +128,7 @@ async function jobControl(home: TestHome, run: readonly string[]): Promise<numbe
   expect(Number(terminal)).toBeGreaterThan(Number(shell));
   expect((await groups('$$'))[1]).toBe(shell);
   await bash.type('fg\n', /exec sleep 500'\r\n/);
-  await sleep(100);
+  await inForeground(Number(stopped) - shiftIds);
   await bash.type('\x03', /ready> $/);
   await bash.type('echo "code" $?\n', /code 130\r\n[\s\S]*ready> $/);
   const [, piped] = await bash.type('sleep 500 | cat &\n', /\[1\] (\d+)\r\n[\s\S]*ready> $/);
@@ -152,7 +161,7 @@ describe.each(users)('as $name', (user) => {
   test.concurrent('bash with job control on a terminal', async () => {
     await using home = TestHome.create(user);
     await jobControl(home, []);
-    for (const id of await jobControl(home, [...home.words(shifted), '--'])) expect(id).toBeGreaterThan(shift);
+    for (const id of await jobControl(home, [...home.words(shifted), '--'], shift)) expect(id).toBeGreaterThan(shift);
   });
 
   test.concurrent('redis with BGSAVE and a rewrite of its AOF', async () => {

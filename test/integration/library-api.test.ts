@@ -206,7 +206,7 @@ describe('a snapshot', () => {
       await expect(stasis.restore(damaged.directory, { name })).rejects.toMatchObject({ code: 'ERR_STASIS_DAMAGED' });
       expect(entries()).toEqual(before);
     }
-    expect(home.processes()).toEqual([]);
+    await home.noProcess();
   });
 
   test('comes to life when its record stands, not before', async () => {
@@ -232,7 +232,7 @@ describe('a snapshot', () => {
     await expect(first.done).rejects.toMatchObject({ kind: 'CANCELLED' });
     first.proceed();
     expect(readdirSync(abandoned)).toEqual([]);
-    expect(home.processes()).toEqual([]);
+    await home.noProcess();
 
     const directory = join(home.scratch, 'application');
     const second = begin(directory);

@@ -7,7 +7,6 @@ import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
 import { firstAnswer, freePort, get } from '../support/http.js';
 import { guestBinaries } from '../support/paths.js';
-import { isRunning } from '../support/processes.js';
 import { users } from '../support/users.js';
 import { until } from '../support/waiting.js';
 
@@ -113,9 +112,7 @@ describe.each(users)('as $name', (user) => {
     child.stdin?.write('\x03');
     expect(await ended, output).toBe(9);
     expect(output).toContain('interrupted');
-    await until('the end of all', () => home.processes().length === 0, {
-      detail: () => JSON.stringify(home.processes()),
-    });
+    await home.noProcess('the end of all');
   });
 
   test('the terminal is the program’s: it reads a line', async () => {
@@ -192,7 +189,7 @@ describe.each(users)('as $name', (user) => {
     const garbage = await home.stasis(['run', '--', file('garbage', Buffer.alloc(100, 1), 0o755)]);
     expect(garbage.stderr).toContain('garbage');
     expect(garbage.code).not.toBe(0);
-    expect(home.processes()).toEqual([]);
+    await home.noProcess();
   });
 
   test('nginx, a program of several processes, runs and ends', async () => {
@@ -220,6 +217,6 @@ describe.each(users)('as $name', (user) => {
     expect((await get(port)).worker).toBeGreaterThan(0);
     await home.ok(['kill', 'nginx', '--signal', 'QUIT']);
     expect(await home.ended('nginx')).toBe('exited 0');
-    await until('the end of all', () => home.processes().every(({ pid }) => !isRunning(pid)));
+    await home.noProcess('the end of all');
   });
 });

@@ -187,6 +187,11 @@ export class TestHome {
     return processesWith(`STASIS_HOME=${this.state}`, this.root);
   }
 
+  /** Waits until none of them lives: a keeper may end a moment after the command that its work was for. */
+  async noProcess(what = 'no process left', ms = 10_000): Promise<void> {
+    await until(what, () => this.processes().length === 0, { ms, detail: () => JSON.stringify(this.processes()) });
+  }
+
   /** Names in the directory of snapshots, partial ones included. */
   snapshotEntries(): string[] {
     const path = join(this.state, 'snapshots');
