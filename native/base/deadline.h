@@ -10,6 +10,9 @@ class Deadline {
   using Clock = std::chrono::steady_clock;
 
   static Deadline in(std::chrono::nanoseconds time) { return Deadline(Clock::now() + time); }
+  static Deadline at(Clock::time_point time) { return Deadline(time); }
+
+  Clock::time_point time() const { return at_; }
 
   bool passed() const { return Clock::now() >= at_; }
   // For poll(2): what is left, rounded up, at least 0.

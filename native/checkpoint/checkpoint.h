@@ -1,9 +1,9 @@
 // From a live application to a committed image, without harm to the application whatever happens on the way.
 //
 // checkpoint() does, in order:
-//   1. looks at the process through /proc and refuses what cannot be saved, all findings at once, while it still runs
-//   (refuse.cc);
-//   2. stops every thread and brings it out of the runtime (tracer/session, tracer/quiesce);
+//   1. looks at all its processes through /proc and refuses what cannot be saved, all findings at once, while they still
+//      run (refuse.cc);
+//   2. stops every thread of all of them and brings it out of the runtime (cut.h, tracer/session, tracer/quiesce);
 //   3. reads what only ptrace can tell, runs a short list of calls in every thread and leaves each of them held at its
 //   own
 //      instruction or in front of its own interrupted call (tracer/threads.cc, tracer/parasite);
@@ -56,7 +56,8 @@ struct Outcome {
   std::uint64_t image_bytes = 0;  // image.stasis
   std::uint64_t page_bytes = 0;
   std::uint64_t mappings = 0, runs = 0, threads = 0, fds = 0;
-  bool ended = false;  // the application was ended
+  std::uint64_t processes = 0;  // zombies included
+  bool ended = false;           // the application was ended
 };
 
 // Errors: Unsupported with every finding in Error::details (nothing was stopped, or it goes on); Busy (traced by a

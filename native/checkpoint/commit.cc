@@ -120,27 +120,33 @@ PartialDirectory::~PartialDirectory() {
   ::rmdir(path_.c_str());
 }
 
-Status end_application(const Subject& subject, tracer::Session& session) {
-  const UniqueFd connection = tell_keeper(subject);
-  Status killed = signal_process(subject.process, SIGKILL);
-  if (!killed.ok() && killed.error().error != ESRCH) {
-    return std::move(killed).error().with_pid(subject.pid).with_path(subject.options.output_directory);
+// Nobody is told of the end of a child before all are as good as dead.
+Status end_application(Tree& tree) {
+  const UniqueFd connection = tell_keeper(tree.first().subject);
+  for (const auto& member : tree.members) {
+    Status killed = signal_process(member->subject.process, SIGKILL);
+    if (!killed.ok() && killed.error().error != ESRCH) {
+      return std::move(killed).error().with_pid(member->pid()).with_path(tree.options.output_directory);
+    }
   }
   const Deadline deadline = Deadline::in(kEndTime);
   tracer::Pause pause;
-  // Being the tracer, we are told of the end of every thread before its parent is; the main thread's comes last.
-  while (!session.threads().empty()) {
-    for (auto& tracee : session.threads()) {
-      if (tracee->at != tracer::Tracee::At::Gone) tracee->at = tracer::Tracee::At::Running;
-      STASIS_TRY(session.poll(*tracee));
+  // Being the tracer, we are told of the end of every thread before its parent is; a main thread's comes last.
+  while (true) {
+    const tracer::Tracee* left = nullptr;
+    for (const auto& member : tree.members) {
+      tracer::Session& session = *member->session;
+      for (auto& tracee : session.threads()) {
+        if (tracee->at != tracer::Tracee::At::Gone) tracee->at = tracer::Tracee::At::Running;
+        STASIS_TRY(session.poll(*tracee));
+      }
+      session.drop_gone();
+      if (!session.threads().empty()) left = session.threads().front().get();
     }
-    session.drop_gone();
-    if (session.threads().empty()) break;
-    if (deadline.passed())
-      return tracer::timed_out(subject.pid, session.threads().front()->tid, "ending the application");
+    if (left == nullptr) return {};
+    if (deadline.passed()) return tracer::timed_out(tree.options.pid, left->tid, "ending the application");
     pause.wait();
   }
-  return {};
 }
 
 }  // namespace stasis::checkpoint

@@ -4,8 +4,7 @@
 #include <string>
 
 #include "base/deadline.h"
-#include "checkpoint/subject.h"
-#include "tracer/session.h"
+#include "checkpoint/tree.h"
 
 namespace stasis::checkpoint {
 
@@ -28,8 +27,8 @@ class PartialDirectory {
   UniqueFd fd_;
 };
 
-// Tells the keeper that the death to come is a checkpoint's, kills the process while all its threads are held, and
-// waits for its end.
-Status end_application(const Subject& subject, tracer::Session& session);
+// Tells the keeper that the death to come is a checkpoint's, kills all processes while all their threads are held, and
+// waits for their end.
+Status end_application(Tree& tree);
 
 }  // namespace stasis::checkpoint

@@ -24,7 +24,6 @@ constexpr Kind kUnsupported[] = {
     {"anon_inode:[pidfd]", "a handle on a process (pidfd)", "close it before the checkpoint"},
     {"pidfd:", "a handle on a process (pidfd)", "close it before the checkpoint"},
     {"anon_inode:seccomp notify", "a seccomp listener", "close it before the checkpoint"},
-    {"/memfd:", "a memory file (memfd)", "close it before the checkpoint, or use a file"},
     {"net:", "a handle on a namespace", "close it before the checkpoint"},
     {"mnt:", "a handle on a namespace", "close it before the checkpoint"},
 };

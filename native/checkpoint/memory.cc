@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "checkpoint/shared_memory.h"
 #include "os/build_id.h"
 #include "os/file.h"
 #include "wire/layout.h"
@@ -62,12 +63,12 @@ constexpr Obstacle kObstacles[] = {
     {"ss", "a shadow stack", "run the program without shadow stacks (GLIBC_TUNABLES=glibc.cpu.x86_shstk=off)"},
 };
 
-enum class Kind { Anonymous, SharedAnonymous, PageFile, BackedPages, File, Skip, Refused };
+enum class Kind { Anonymous, SharedMemory, PageFile, BackedPages, File, Skip, Refused };
 
 class Planner {
  public:
-  Planner(const Subject& subject, MappedFileFacts& files, Findings& findings)
-      : subject_(subject), files_(files), findings_(findings) {}
+  Planner(const Subject& subject, MappedFileFacts& files, SharedMemories& shared, Findings& findings)
+      : subject_(subject), files_(files), shared_(shared), findings_(findings) {}
 
   // A line of a page file may be two things side by side, which the kernel has merged.
   void add(const MapLine& line);
@@ -82,13 +83,12 @@ class Planner {
     return Kind::Refused;
   }
   bool is_page_file(const MapLine& line) const;
-  bool check_sharing(const MapLine& line);
 
   const Subject& subject_;
   MappedFileFacts& files_;
+  SharedMemories& shared_;
   Findings& findings_;
   std::vector<PlannedMapping> mappings_;
-  std::vector<MapLine> shared_;
 };
 
 // Page files may lie on file systems whose device number in maps is not that of stat(2) (btrfs, overlayfs); there the
@@ -100,17 +100,6 @@ bool Planner::is_page_file(const MapLine& line) const {
     const auto slash = line.name.rfind('/');
     return file.device == line.device || (slash != std::string::npos && line.name.compare(slash + 1, 6, "pages-") == 0);
   });
-}
-
-// Two mappings of the same pages of a shared object would become two objects.
-bool Planner::check_sharing(const MapLine& line) {
-  for (const MapLine& other : shared_) {
-    if (other.inode != line.inode || other.device != line.device) continue;
-    if (line.offset < other.offset + (other.end - other.start) && other.offset < line.offset + (line.end - line.start))
-      return false;
-  }
-  shared_.push_back(line);
-  return true;
 }
 
 Kind Planner::kind_of_page_file(const MapLine& line, image::Mapping& record) {
@@ -141,13 +130,8 @@ Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
     if (line.has_flag(obstacle.flag)) return refuse(line, obstacle.what, obstacle.remedy);
   }
   if (is_page_file(line)) return kind_of_page_file(line, record);
-  if (starts_with(name, "/dev/zero")) {
-    if (!line.shared) return Kind::Anonymous;
-    if (!check_sharing(line))
-      return refuse(line, "shared memory that is mapped twice", "unmap it before the checkpoint");
-    return Kind::SharedAnonymous;
-  }
-  if (starts_with(name, "[anon_shmem:")) return Kind::SharedAnonymous;
+  if (is_shared_anonymous(line)) return Kind::SharedMemory;
+  if (starts_with(name, "/dev/zero") && !line.shared) return Kind::Anonymous;
   if (line.inode == 0) {
     if (name == "[vdso]" || name == "[vvar]" || name == "[vvar_vclock]") {
       return refuse(line, "the kernel's vdso outside the runtime's window", "start the application anew");
@@ -159,8 +143,7 @@ Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
   }
   if (starts_with(name, "/SYSV"))
     return refuse(line, "a System V shared memory segment", "detach it (shmdt) before the checkpoint");
-  if (starts_with(name, "/memfd:"))
-    return refuse(line, "a mapping of a memory file (memfd), " + name, "unmap it before the checkpoint, or use a file");
+  if (is_memory_file(name)) return Kind::SharedMemory;
   if (starts_with(name, "/[aio]"))
     return refuse(line, "an asynchronous I/O context", "end it (io_destroy) before the checkpoint");
   if (starts_with(name, "anon_inode:"))
@@ -180,7 +163,6 @@ PageRule rule_of(Kind kind, bool shared) {
   switch (kind) {
     case Kind::Anonymous:
       return PageRule::Present;
-    case Kind::SharedAnonymous:
     case Kind::PageFile:
       return PageRule::NonZero;
     case Kind::BackedPages:
@@ -230,8 +212,13 @@ void Planner::add_piece(const MapLine& line) {
   record.length = line.end - line.start;
   record.protection = line.protection;
   record.shared = line.shared;
-  record.source =
-      kind == Kind::File || kind == Kind::BackedPages ? image::MappingSource::File : image::MappingSource::Anonymous;
+  record.source = kind == Kind::File || kind == Kind::BackedPages ? image::MappingSource::File
+                  : kind == Kind::SharedMemory                    ? image::MappingSource::Object
+                                                                  : image::MappingSource::Anonymous;
+  if (kind == Kind::SharedMemory) {
+    record.object = shared_.show(subject_, line);
+    record.object_offset = line.offset;
+  }
   for (const Bit& advice : kAdvice) {
     if (line.has_flag(advice.flag)) record.advice |= advice.bit;
   }
@@ -297,8 +284,8 @@ Result<std::vector<MapLine>> read_mappings(pid_t pid, const std::vector<MapLine>
 }
 
 Result<std::vector<PlannedMapping>> plan_mappings(const Subject& subject, const std::vector<MapLine>& lines,
-                                                  MappedFileFacts& files, Findings& findings) {
-  Planner planner(subject, files, findings);
+                                                  MappedFileFacts& files, SharedMemories& shared, Findings& findings) {
+  Planner planner(subject, files, shared, findings);
   for (const MapLine& line : lines) planner.add(line);
   return planner.take();
 }

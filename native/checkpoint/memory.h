@@ -13,12 +13,12 @@ namespace stasis::checkpoint {
 
 // Which pages of a piece of memory are stored.
 enum class PageRule {
-  None,     // a shared file mapping: the file has them
+  None,     // a shared file mapping: the file has them; shared memory: they are stored with the object
   Changed,  // a private file mapping: those that are no longer the file's
   All,      // pages of an image that stand for changed pages of a private file mapping
   Present,  // anonymous memory: those that exist and are not the kernel's zero page
-  NonZero,  // memory whose pages are not all in the page tables (from an image's page file; shared anonymous): read
-            // all, keep what is not zero
+  NonZero,  // memory whose pages are not all in the page tables (from an image's page file): read all, keep what is not
+            // zero
 };
 
 struct Piece {
@@ -29,6 +29,8 @@ struct Piece {
 struct Range {
   std::uint64_t start = 0, end = 0;
 };
+
+class SharedMemories;
 
 // A record and the pieces it is made of: neighbouring mappings that only a restore had split are one record again.
 struct PlannedMapping {
@@ -60,6 +62,6 @@ Result<std::vector<procfs::MapLine>> read_mappings(pid_t pid, const std::vector<
 
 // Ascending, without the runtime's window and [vsyscall].
 Result<std::vector<PlannedMapping>> plan_mappings(const Subject& subject, const std::vector<procfs::MapLine>& lines,
-                                                  MappedFileFacts& files, Findings& findings);
+                                                  MappedFileFacts& files, SharedMemories& shared, Findings& findings);
 
 }  // namespace stasis::checkpoint

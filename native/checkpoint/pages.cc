@@ -24,6 +24,8 @@ constexpr std::size_t kEntriesAtOnce = 8192;
 
 constexpr std::size_t kBufferBytes = 2 << 20;
 
+std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kPageBytes - 1) & ~(kPageBytes - 1); }
+
 void append(std::vector<Range>& ranges, std::uint64_t start, std::uint64_t end) {
   if (!ranges.empty() && ranges.back().end == start) {
     ranges.back().end = end;
@@ -35,9 +37,9 @@ void append(std::vector<Range>& ranges, std::uint64_t start, std::uint64_t end) 
 // Copies ranges of the process, with zeros between them, to the end of the page file.
 class Copier {
  public:
-  Copier(const Subject& subject, const ProcessMemory& memory, image::PageFileWriter& writer)
-      : subject_(subject),
-        memory_(memory),
+  Copier(const PageSource& source, std::span<const wire::RewrittenSite> sites, image::PageFileWriter& writer)
+      : source_(source),
+        sites_(sites),
         writer_(writer),
         buffer_(new(std::align_val_t(kPageBytes)) std::uint8_t[kBufferBytes]) {}
 
@@ -78,9 +80,8 @@ class Copier {
   }
 
   Status flush() {
-    STASIS_TRY(check_cancelled(subject_.cancel));
-    STASIS_TRY(memory_.read(transfers_));
-    for (const wire::RewrittenSite& site : subject_.sites) restore_in_transfers(site);
+    STASIS_TRY(source_.read(transfers_));
+    for (const wire::RewrittenSite& site : sites_) restore_in_transfers(site);
     transfers_.clear();
     STASIS_TRY(writer_.append({buffer_.get(), used_}));
     used_ = 0;
@@ -92,9 +93,9 @@ class Copier {
     std::vector<Range> ranges;
     if (used_ > 0) STASIS_TRY(flush());
     while (start < end) {
-      STASIS_TRY(check_cancelled(subject_.cancel));
       const std::size_t count = std::min<std::uint64_t>(kBufferBytes, end - start);
-      STASIS_TRY(memory_.read(start, {buffer_.get(), count}));
+      const ProcessMemory::Transfer transfer{start, buffer_.get(), count};
+      STASIS_TRY(source_.read({&transfer, 1}));
       for (std::size_t at = 0; at < count; at += kPageBytes) {
         if (!image::is_zero_page(buffer_.get() + at)) append(ranges, start + at, start + at + kPageBytes);
       }
@@ -124,8 +125,8 @@ class Copier {
     return std::min<std::size_t>(bytes, kBufferBytes - used_);
   }
 
-  const Subject& subject_;
-  const ProcessMemory& memory_;
+  const PageSource& source_;
+  std::span<const wire::RewrittenSite> sites_;
   image::PageFileWriter& writer_;
   std::unique_ptr<std::uint8_t[], Free> buffer_;
   std::size_t used_ = 0;
@@ -171,18 +172,17 @@ Result<std::vector<Range>> ranges_of(const Subject& subject, const ProcessMemory
   return ranges;
 }
 
-// One run for a row of ranges with small gaps.
-Status store_mapping(PlannedMapping& mapping, const std::vector<Range>& ranges, Copier& copier) {
-  const bool fill = mapping.record.source == image::MappingSource::Anonymous;
+// One run for a row of ranges with small gaps. `base`: the address of what the runs call 0.
+Status store_ranges(const std::vector<Range>& ranges, std::uint64_t base, bool fill, std::vector<image::PageRun>& runs,
+                    Copier& copier) {
   std::uint64_t end = 0;
   for (const Range& range : ranges) {
-    auto& runs = mapping.record.runs;
     const bool joins = fill && !runs.empty() && copier.takes_gap(range.start - end);
     if (joins) {
       STASIS_TRY(copier.add_gap(range.start - end));
       runs.back().length += range.end - end;
     } else {
-      runs.push_back({range.start, range.end - range.start, 0, copier.offset()});
+      runs.push_back({range.start - base, range.end - range.start, 0, copier.offset()});
     }
     STASIS_TRY(copier.add(range.start, range.end - range.start));
     end = range.end;
@@ -247,15 +247,62 @@ Result<std::vector<Range>> PageTables::read_entries(const Piece& piece) {
 Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory,
                                   std::vector<PlannedMapping>& mappings, image::PageFileWriter& writer) {
   PageTables tables = STASIS_TRY(PageTables::open(subject.pid));
-  Copier copier(subject, memory, writer);
+  const MemoryPages source(memory);
+  Copier copier(source, subject.sites, writer);
   std::uint64_t runs = 0;
   for (PlannedMapping& mapping : mappings) {
+    STASIS_TRY(check_cancelled(subject.cancel));
     const std::vector<Range> ranges = STASIS_TRY(ranges_of(subject, memory, mapping, tables, copier));
-    STASIS_TRY(store_mapping(mapping, ranges, copier));
+    const bool fill = mapping.record.source == image::MappingSource::Anonymous;
+    STASIS_TRY(store_ranges(ranges, 0, fill, mapping.record.runs, copier));
     runs += mapping.record.runs.size();
   }
   STASIS_TRY(copier.flush());
   return runs;
+}
+
+Status store_shared(const PageSource& source, const std::vector<Range>& ranges, std::uint64_t base,
+                    std::vector<image::PageRun>& runs, image::PageFileWriter& writer) {
+  Copier copier(source, {}, writer);
+  std::vector<Range> found;
+  for (const Range& range : ranges) {
+    for (const Range& part : STASIS_TRY(source.parts(base + range.start, base + range.end))) {
+      for (const Range& page : STASIS_TRY(copier.find_not_zero(part.start, part.end)))
+        append(found, page.start, page.end);
+    }
+  }
+  STASIS_TRY(store_ranges(found, base, false, runs, copier));
+  return copier.flush();
+}
+
+Status FilePages::read(std::span<const ProcessMemory::Transfer> transfers) const {
+  for (const ProcessMemory::Transfer& transfer : transfers) {
+    std::size_t have = 0;
+    while (have < transfer.bytes) {
+      const std::span<std::uint8_t> rest{transfer.to + have, transfer.bytes - have};
+      const std::size_t got = STASIS_TRY(read_at(fd_, rest, transfer.address + have, "a memory file"));
+      if (got == 0) break;
+      have += got;
+    }
+    std::memset(transfer.to + have, 0, transfer.bytes - have);
+  }
+  return {};
+}
+
+Result<std::vector<Range>> FilePages::parts(std::uint64_t start, std::uint64_t end) const {
+  std::vector<Range> parts;
+  for (off_t at = static_cast<off_t>(start); at < static_cast<off_t>(end);) {
+    const off_t data = ::lseek(fd_, at, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) break;
+    if (data < 0) return Error::of_errno("lseek", "looking for data in a memory file");
+    const off_t hole = ::lseek(fd_, data, SEEK_HOLE);
+    if (hole < 0) return Error::of_errno("lseek", "looking for data in a memory file");
+    if (data < static_cast<off_t>(end))
+      append(parts, static_cast<std::uint64_t>(data) & ~(kPageBytes - 1),
+             std::min(end, round_up(static_cast<std::uint64_t>(hole))));
+    at = hole;
+  }
+  return parts;
 }
 
 }  // namespace stasis::checkpoint

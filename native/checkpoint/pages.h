@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "checkpoint/memory.h"
@@ -40,6 +41,42 @@ inline constexpr std::uint64_t kMaxWrittenGapPages = 8;
 // quarter of the file.
 inline constexpr std::uint64_t kMaxHoleBytes = 16 << 20;
 inline constexpr std::uint64_t kHoleShare = 4;
+
+// Where pages are read from.
+class PageSource {
+ public:
+  virtual ~PageSource() = default;
+  virtual Status read(std::span<const ProcessMemory::Transfer> transfers) const = 0;
+  // The parts of [start, end) that may hold something else than zeros.
+  virtual Result<std::vector<Range>> parts(std::uint64_t start, std::uint64_t end) const {
+    return std::vector<Range>{{start, end}};
+  }
+};
+
+class MemoryPages : public PageSource {
+ public:
+  explicit MemoryPages(const ProcessMemory& memory) : memory_(memory) {}
+  Status read(std::span<const ProcessMemory::Transfer> transfers) const override { return memory_.read(transfers); }
+
+ private:
+  const ProcessMemory& memory_;
+};
+
+// Addresses are offsets in the file; behind its end it has zeros.
+class FilePages : public PageSource {
+ public:
+  explicit FilePages(int fd) : fd_(fd) {}
+  Status read(std::span<const ProcessMemory::Transfer> transfers) const override;
+  Result<std::vector<Range>> parts(std::uint64_t start, std::uint64_t end) const override;
+
+ private:
+  int fd_;
+};
+
+// Stores what is not zero in `ranges`, which are offsets in an object and ascend; they lie in the source from `base` on.
+// The runs' addresses are offsets.
+Status store_shared(const PageSource& source, const std::vector<Range>& ranges, std::uint64_t base,
+                    std::vector<image::PageRun>& runs, image::PageFileWriter& writer);
 
 // Stores the pages of every mapping and fills `runs`. Returns the number of runs.
 Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory,

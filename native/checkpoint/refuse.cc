@@ -36,25 +36,6 @@ constexpr Table kTables[] = {
 
 constexpr const char* kNamespaces[] = {"mnt", "pid", "net", "ipc", "uts", "user"};
 
-void refuse_children(const Subject& subject, const std::vector<pid_t>& children, Findings& findings) {
-  for (const pid_t child : children) {
-    const std::string where = "process " + std::to_string(child);
-    const auto stat = procfs::read_stat(child);
-    std::string name;
-    if (const auto text = procfs::read_text(child, "comm"); text.ok())
-      name = text.value().substr(0, text.value().find('\n'));
-    if (stat.ok() && stat.value().state == 'Z') {
-      findings.add(
-          where,
-          "a child of process " + std::to_string(subject.pid) + " (" + name + ") that ended and was not waited for",
-          "let the program wait for it");
-    } else {
-      findings.add(where, "a child of process " + std::to_string(subject.pid) + " (" + name + ")",
-                   "end it before the checkpoint");
-    }
-  }
-}
-
 // The runtime installed the first filter, and perhaps some on top of it; those that this process has too were there
 // before (a container's).
 void refuse_filters(const Subject& subject, const procfs::Fields& status, Findings& findings) {
@@ -185,7 +166,8 @@ Status read_runtime(const ProcessMemory& memory, Subject& subject) {
 
 Status check_identity(const Subject& subject, const procfs::Fields& status) {
   const procfs::Stat stat = STASIS_TRY(procfs::read_stat(subject.pid));
-  if (subject.options.start_time != 0 && stat.field[kStartTime] != subject.options.start_time) {
+  const bool first = subject.pid == subject.options.pid;
+  if (first && subject.options.start_time != 0 && stat.field[kStartTime] != subject.options.start_time) {
     return Error::plain(ErrorKind::NotFound, "the application is gone and its process id belongs to another process")
         .with_pid(subject.pid);
   }
@@ -202,7 +184,6 @@ Status check_identity(const Subject& subject, const procfs::Fields& status) {
 }
 
 Status refuse_process(const Subject& subject, const procfs::Fields& status, Findings& findings) {
-  refuse_children(subject, STASIS_TRY(procfs::list_children(subject.pid)), findings);
   refuse_filters(subject, status, findings);
   STASIS_TRY(refuse_threads(subject, findings));
   STASIS_TRY(refuse_places(subject, findings));

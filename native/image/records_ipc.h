@@ -9,7 +9,7 @@ enum class SharedMemoryKind : std::uint32_t {
   Anonymous = 1,  // mmap(2) with MAP_SHARED | MAP_ANONYMOUS
   Memfd,          // memfd_create(2)
   SystemV,        // shmget(2)
-  File,           // a file that is deleted, or one in memory that only this application has open: restored from its content
+  File,  // a file that is deleted, or one in memory that only this application has open: restored from its content
 };
 
 // Memory that several mappings, attachments or descriptors show: stored once, and one again after the restore.
@@ -31,7 +31,8 @@ struct SharedMemory {
     v.field("bytes", r.bytes, "size");
     v.hex("mode", r.mode, "permission bits");
     v.hex("seals", r.seals, "F_GET_SEALS of a memfd");
-    v.field("runs", r.runs, "stored pages, ascending; `address` is the offset in the object; pages in no run are zeros");
+    v.field("runs", r.runs,
+            "stored pages, ascending; `address` is the offset in the object; pages in no run are zeros");
   }
 };
 

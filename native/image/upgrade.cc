@@ -40,7 +40,8 @@ class Upgrade {
 
  private:
   void take(std::vector<FdNumber>& numbers, std::uint32_t object, std::uint32_t end) {
-    for (const FdNumber& number : numbers) descriptors_.numbers.push_back({number.fd, object, end, number.close_on_exec});
+    for (const FdNumber& number : numbers)
+      descriptors_.numbers.push_back({number.fd, object, end, number.close_on_exec});
     numbers.clear();
   }
 
@@ -54,8 +55,9 @@ class Upgrade {
 
   // A target that nothing stands for keeps object 0, which validate() refuses.
   void resolve(EpollTarget& target) const {
-    const auto found = std::lower_bound(descriptors_.numbers.begin(), descriptors_.numbers.end(), target.fd,
-                                        [](const Descriptor& descriptor, std::int32_t fd) { return descriptor.fd < fd; });
+    const auto found =
+        std::lower_bound(descriptors_.numbers.begin(), descriptors_.numbers.end(), target.fd,
+                         [](const Descriptor& descriptor, std::int32_t fd) { return descriptor.fd < fd; });
     if (found == descriptors_.numbers.end() || found->fd != target.fd) return;
     target.object = found->object;
     target.end = found->end;

@@ -15,7 +15,7 @@ constexpr std::uint32_t kRegular = 0100000, kDirectory = 0040000, kCharacterDevi
 constexpr std::uint32_t kStream = 1, kDatagram = 2, kSequentialPacket = 5;
 constexpr std::uint32_t kUnix = 1, kInet = 2, kInet6 = 10;
 constexpr std::uint32_t kMaxPipeBytes = 1u << 31;
-constexpr std::uint64_t kMaxFileBytes = 0x7fff'ffff'ffff'f000;  // of off_t, page-aligned
+constexpr std::uint64_t kMaxFileBytes = 0x7fff'ffff'ffff'f000;     // of off_t, page-aligned
 constexpr std::uint64_t kMaxEventfdCount = 0xffff'ffff'ffff'fffe;  // eventfd(2)
 constexpr std::uint32_t kAllSocketOptions = 127;
 constexpr std::size_t kMaxAddressBytes = 112;  // of wire::FdEntry::address; sockaddr_un, the longest, has 110
@@ -156,8 +156,7 @@ Status validate_descriptors(const Image& image, const Objects& objects) {
       const std::string fd = "fd " + std::to_string(descriptor.fd);
       if (descriptor.fd < 0 || descriptor.fd >= kMaxFd) return invalid(subject, "there is no " + fd);
       if (!taken.insert(descriptor.fd).second) return invalid(subject, fd + " stands there twice");
-      if (!exists(objects, descriptor.object, descriptor.end))
-        return invalid(subject, fd + " stands for no object");
+      if (!exists(objects, descriptor.object, descriptor.end)) return invalid(subject, fd + " stands for no object");
     }
   }
   return {};

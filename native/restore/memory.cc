@@ -57,8 +57,9 @@ struct Backing {
 
 class MemoryPlanner {
  public:
-  MemoryPlanner(const image::ProcessImage& section, const RestoreInputs& inputs, PlanBuilder& plan)
-      : section_(section), inputs_(inputs), plan_(plan) {}
+  MemoryPlanner(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
+                PlanBuilder& plan)
+      : image_(image), section_(section), inputs_(inputs), plan_(plan) {}
 
   Status build();
   std::uint64_t image_bytes() const { return image_bytes_; }
@@ -66,6 +67,7 @@ class MemoryPlanner {
 
  private:
   Status add_mapping(const Mapping& mapping);
+  Result<Mapping> as_own(const Mapping& mapping) const;
   void add_pieces(const Mapping& mapping, const wire::MapEntry& base);
   void add_copies(const Mapping& mapping, const wire::MapEntry& base);
   void add_base(const wire::MapEntry& base, std::uint64_t from, std::uint64_t to);
@@ -82,6 +84,7 @@ class MemoryPlanner {
   void choose_copied_kinds();
   void choose_copied_runs();
 
+  const image::Image& image_;
   const image::ProcessImage& section_;
   const RestoreInputs& inputs_;
   PlanBuilder& plan_;
@@ -243,7 +246,32 @@ void MemoryPlanner::add_copies(const Mapping& mapping, const wire::MapEntry& bas
   append(protect);
 }
 
+// Memory that nothing but this mapping shows is as good as memory of its own.
+Result<Mapping> MemoryPlanner::as_own(const Mapping& mapping) const {
+  const auto object = std::find_if(image_.shared_memory.begin(), image_.shared_memory.end(),
+                                   [&](const image::SharedMemory& memory) { return memory.object == mapping.object; });
+  std::size_t shown = 0;
+  for (const image::ProcessImage& section : image_.processes) {
+    for (const Mapping& other : section.mappings) shown += other.object == mapping.object ? 1 : 0;
+  }
+  if (object == image_.shared_memory.end() || object->kind != image::SharedMemoryKind::Anonymous || shown > 1) {
+    return Error::plain(ErrorKind::Unsupported, "the application has memory that several mappings share")
+        .with_range(mapping.address, mapping.length);
+  }
+  Mapping own = mapping;
+  own.source = MappingSource::Anonymous;
+  for (const PageRun& run : object->runs) {
+    const std::uint64_t start = std::max(run.address, mapping.object_offset);
+    const std::uint64_t end = std::min(run.address + run.length, mapping.object_offset + mapping.length);
+    if (start >= end) continue;
+    own.runs.push_back({mapping.address + start - mapping.object_offset, end - start, run.page_file,
+                        run.file_offset + start - run.address});
+  }
+  return own;
+}
+
 Status MemoryPlanner::add_mapping(const Mapping& mapping) {
+  if (mapping.source == MappingSource::Object) return add_mapping(STASIS_TRY(as_own(mapping)));
   wire::MapEntry base{};
   base.address = mapping.address;
   base.length = mapping.length;
@@ -357,7 +385,7 @@ Status plan_memory(const image::Image& image, const image::ProcessImage& section
                                                 " page files, and " + std::to_string(inputs.page_files.size()) +
                                                 " were opened");
   }
-  MemoryPlanner planner(section, inputs, plan);
+  MemoryPlanner planner(image, section, inputs, plan);
   STASIS_TRY(planner.build());
   plan_layout(section.memory, plan);
   prepared.map_entries = plan.maps.size();

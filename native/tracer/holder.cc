@@ -45,8 +45,8 @@ class Birth {
   Result<bool> move_step();
   Result<bool> move_copy();
   static bool is_birth(const Tracee& tracee) {
-    return tracee.at == Tracee::At::Event &&
-           (tracee.event == PTRACE_EVENT_VFORK || tracee.event == PTRACE_EVENT_FORK || tracee.event == PTRACE_EVENT_CLONE);
+    return tracee.at == Tracee::At::Event && (tracee.event == PTRACE_EVENT_VFORK || tracee.event == PTRACE_EVENT_FORK ||
+                                              tracee.event == PTRACE_EVENT_CLONE);
   }
 
   Session& session_;
@@ -123,7 +123,8 @@ Result<Holder> Holder::make(Session& session, const ProcessMemory& memory, const
   thread.clear();
   const std::size_t at = Parasite::reserve(thread, rows.size() * sizeof rows[0]);
   if (!rows.empty()) std::memcpy(thread.data.data() + at, rows.data(), rows.size() * sizeof rows[0]);
-  const std::size_t fork = Parasite::add(thread, {wire::kParasiteFork, {Parasite::data_address(thread, at), rows.size()}});
+  const std::size_t fork =
+      Parasite::add(thread, {wire::kParasiteFork, {Parasite::data_address(thread, at), rows.size()}});
 
   Parasite parasite(session, memory, runtime);
   STASIS_TRY(ptrace::set_births(tid, ptrace::Births::Seized));

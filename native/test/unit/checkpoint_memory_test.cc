@@ -11,6 +11,7 @@
 
 #include "checkpoint/memory.h"
 #include "checkpoint/pages.h"
+#include "checkpoint/shared_memory.h"
 #include "os/file.h"
 #include "os/pidfd.h"
 #include "test/check.h"
@@ -61,6 +62,7 @@ struct Planned {
   std::vector<PlannedMapping> mappings;
   std::vector<std::string> findings;
   std::vector<std::uint8_t> pages;
+  std::vector<image::SharedMemory> shared;
 };
 
 Planned plan(const MemoryChild& child, std::vector<wire::PageFileIdentity> page_files = {}) {
@@ -76,8 +78,10 @@ Planned plan(const MemoryChild& child, std::vector<wire::PageFileIdentity> page_
   Subject subject{options, none, child.pid(), std::move(process).value(), Phase::Stopped};
   subject.page_files = std::move(page_files);
   MappedFileFacts files;
+  std::uint32_t objects = 0;
+  SharedMemories shared([&] { return ++objects; });
   Findings findings;
-  auto mappings = plan_mappings(subject, lines.value(), files, findings);
+  auto mappings = plan_mappings(subject, lines.value(), files, shared, findings);
   if (!CHECK(mappings.ok())) return result;
   result.mappings = std::move(mappings).value();
   if (!findings.empty()) result.findings = std::move(findings).error(child.pid()).details;
@@ -86,7 +90,10 @@ Planned plan(const MemoryChild& child, std::vector<wire::PageFileIdentity> page_
   {
     auto directory = open_directory(name, "test");
     auto writer = image::PageFileWriter::create(directory.value().get(), 0);
-    if (CHECK(writer.ok()) && CHECK(store_pages(subject, memory.value(), result.mappings, writer.value()).ok())) {
+    image::Image image;
+    if (CHECK(writer.ok()) && CHECK(store_pages(subject, memory.value(), result.mappings, writer.value()).ok()) &&
+        CHECK(shared.store(writer.value(), image).ok())) {
+      result.shared = std::move(image.shared_memory);
       result.pages.resize(writer.value().bytes());
       const UniqueFd file(::open((std::string(name) + "/pages-0.raw").c_str(), O_RDONLY));
       CHECK_EQUAL(read_at(file.get(), result.pages, 0, name).value(), result.pages.size());
@@ -190,8 +197,32 @@ TEST(shared_memory_of_one_process) {
   const Planned planned = plan(child);
   if (!CHECK(planned.mappings.size() == 1 && planned.pages.size() == kPageBytes)) return;
   CHECK(planned.mappings[0].record.shared);
-  CHECK(planned.mappings[0].record.source == image::MappingSource::Anonymous);
+  CHECK(planned.mappings[0].record.source == image::MappingSource::Object);
   CHECK_EQUAL(planned.pages[0], 's');
+  if (!CHECK(planned.shared.size() == 1 && planned.shared[0].runs.size() == 1)) return;
+  CHECK_EQUAL(planned.mappings[0].record.object, planned.shared[0].object);
+  CHECK_EQUAL(planned.shared[0].bytes, 20 * kPageBytes);
+  CHECK_EQUAL(planned.shared[0].runs[0].address, 5 * kPageBytes);
+}
+
+TEST(shared_memory_that_is_mapped_twice) {
+  const MemoryChild child([] {
+    char* first = static_cast<char*>(map(0, 20, PROT_READ | PROT_WRITE, MAP_SHARED));
+    touch(5, 's');
+    touch(12, 't');
+    ::mremap(first + 10 * kPageBytes, 0, 10 * kPageBytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+             reinterpret_cast<void*>(kBase + 50 * kPageBytes));
+    ::munmap(first + 8 * kPageBytes, 4 * kPageBytes);
+  });
+  const Planned planned = plan(child);
+  if (!CHECK(planned.mappings.size() == 3 && planned.shared.size() == 1)) return;
+  const image::SharedMemory& memory = planned.shared[0];
+  for (const PlannedMapping& mapping : planned.mappings) CHECK_EQUAL(mapping.record.object, memory.object);
+  CHECK_EQUAL(planned.mappings[2].record.object_offset, 10 * kPageBytes);
+  if (!CHECK(memory.runs.size() == 2 && planned.pages.size() == 2 * kPageBytes)) return;
+  CHECK_EQUAL(memory.runs[0].address, 5 * kPageBytes);
+  CHECK_EQUAL(memory.runs[1].address, 12 * kPageBytes);
+  CHECK_EQUAL(planned.pages[memory.runs[1].file_offset], 't');
 }
 
 TEST(pages_of_an_image_are_anonymous_memory) {

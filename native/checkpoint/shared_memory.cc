@@ -1,0 +1,147 @@
+#include "checkpoint/shared_memory.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "checkpoint/pages.h"
+#include "os/file.h"
+#include "wire/layout.h"
+
+namespace stasis::checkpoint {
+
+namespace {
+
+using wire::kPageBytes;
+
+constexpr char kDeleted[] = " (deleted)";
+constexpr char kMemoryFile[] = "/memfd:";
+constexpr char kRestoredShared[] = "/memfd:stasis-shared";
+constexpr long kHugetlbMagic = 0x958458f6;
+
+bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
+
+std::string memory_file_name(std::string name) {
+  if (name.size() >= sizeof kDeleted - 1 && name.ends_with(kDeleted)) name.resize(name.size() - (sizeof kDeleted - 1));
+  return name.substr(sizeof kMemoryFile - 1);
+}
+
+std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kPageBytes - 1) & ~(kPageBytes - 1); }
+
+// The parts of [start, end) that are in none of `covered`; adds them there.
+std::vector<Range> add_uncovered(std::vector<Range>& covered, std::uint64_t start, std::uint64_t end) {
+  std::vector<Range> parts;
+  std::uint64_t at = start;
+  for (const Range& range : covered) {
+    if (range.end <= at || range.start >= end) continue;
+    if (range.start > at) parts.push_back({at, range.start});
+    at = std::max(at, range.end);
+  }
+  if (at < end) parts.push_back({at, end});
+  covered.insert(covered.end(), parts.begin(), parts.end());
+  std::sort(covered.begin(), covered.end(), [](const Range& a, const Range& b) { return a.start < b.start; });
+  return parts;
+}
+
+}  // namespace
+
+bool is_memory_file(const std::string& name) { return starts_with(name, kMemoryFile); }
+
+bool is_shared_anonymous(const procfs::MapLine& line) {
+  return line.shared && (starts_with(line.name, "/dev/zero") || starts_with(line.name, "[anon_shmem:") ||
+                         starts_with(line.name, kRestoredShared));
+}
+
+SharedMemories::Memory& SharedMemories::find(std::uint64_t device, std::uint64_t inode) {
+  for (Memory& memory : memories_) {
+    if (memory.device == device && memory.inode == inode) return memory;
+  }
+  Memory& fresh = memories_.emplace_back();
+  fresh.device = device;
+  fresh.inode = inode;
+  fresh.record.object = next_();
+  return fresh;
+}
+
+std::uint32_t SharedMemories::show(const Subject& subject, const procfs::MapLine& line) {
+  Memory& memory = find(line.device, line.inode);
+  const std::uint64_t length = line.end - line.start;
+  memory.views.push_back({&subject, line.start, length, line.offset});
+  if (!is_shared_anonymous(line)) {
+    memory.record.kind = image::SharedMemoryKind::Memfd;
+    memory.record.name = memory_file_name(line.name);
+  }
+  if (!memory.fd.has_value()) memory.record.bytes = std::max(memory.record.bytes, line.offset + length);
+  return memory.record.object;
+}
+
+Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, Findings& findings) {
+  for (Description& description : objects.descriptions) {
+    const Fd& fd = description.first();
+    if (description.saved || !is_memory_file(fd.link)) continue;
+    description.saved = true;
+    UniqueFd copy = STASIS_TRY(fd.duplicate());
+    struct statfs system;
+    if (::fstatfs(copy.get(), &system) == 0 && system.f_type == kHugetlbMagic) {
+      findings.add(fd.where(), "a memory file of huge pages (MFD_HUGETLB)", "use transparent huge pages");
+      continue;
+    }
+    Memory& memory = find(fd.device, fd.inode);
+    const int seals = ::fcntl(copy.get(), F_GET_SEALS);
+    memory.record.kind = image::SharedMemoryKind::Memfd;
+    memory.record.name = memory_file_name(fd.link);
+    memory.record.bytes = fd.bytes;
+    memory.record.mode = fd.mode & 07777;
+    memory.record.seals = seals > 0 ? static_cast<std::uint32_t>(seals) : 0;
+    image::OpenFile record;
+    record.object = objects.next();
+    description.becomes(record.object);
+    record.path = kMemoryFile + memory.record.name;
+    record.flags = fd.flags;
+    record.position = (fd.flags & O_PATH) != 0 ? -1 : fd.position;
+    record.file_type = fd.type();
+    record.file_bytes = fd.bytes;
+    record.file_modified_ns = fd.modified_ns;
+    record.memory = memory.record.object;
+    image.open_files.push_back(std::move(record));
+    // A description of our own: SEEK_DATA moves the offset.
+    if (!memory.fd.has_value()) {
+      memory.fd = STASIS_TRY(open_file_at(AT_FDCWD, "/proc/self/fd/" + std::to_string(copy.get()), O_RDONLY, 0,
+                                          "opening a memory file of the application"));
+    }
+  }
+  return {};
+}
+
+Status SharedMemories::store_file(Memory& memory, image::PageFileWriter& writer) {
+  return store_shared(FilePages(memory.fd->get()), {{0, round_up(memory.record.bytes)}}, 0, memory.record.runs, writer);
+}
+
+Status SharedMemories::store_views(Memory& memory, image::PageFileWriter& writer) {
+  std::vector<Range> covered;
+  for (const View& view : memory.views) {
+    std::vector<Range> parts = add_uncovered(covered, view.offset, view.offset + view.length);
+    if (parts.empty()) continue;
+    const auto process = STASIS_TRY(ProcessMemory::open(view.subject->pid));
+    STASIS_TRY(store_shared(MemoryPages(process), parts, view.address - view.offset, memory.record.runs, writer));
+  }
+  std::sort(memory.record.runs.begin(), memory.record.runs.end(),
+            [](const image::PageRun& a, const image::PageRun& b) { return a.address < b.address; });
+  return {};
+}
+
+Result<std::uint64_t> SharedMemories::store(image::PageFileWriter& writer, image::Image& image) {
+  std::uint64_t runs = 0;
+  for (Memory& memory : memories_) {
+    STASIS_TRY(memory.fd.has_value() ? store_file(memory, writer) : store_views(memory, writer));
+    runs += memory.record.runs.size();
+    image.shared_memory.push_back(std::move(memory.record));
+  }
+  return runs;
+}
+
+}  // namespace stasis::checkpoint

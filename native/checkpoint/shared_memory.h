@@ -1,0 +1,63 @@
+// Memory that is not one mapping's own: shared anonymous memory, memory files (memfd), each once, however many mappings of
+// however many processes show it and however many descriptors stand for it.
+//
+// What is one piece of memory is told by device and inode, which maps and stat(2) show for both kinds: the kernel backs both
+// with files of a tmpfs that has no name. The bytes are read from a descriptor where there is one, else through mappings;
+// what neither shows nobody can reach any more.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/objects.h"
+#include "checkpoint/subject.h"
+#include "image/files.h"
+#include "image/image.h"
+#include "os/process_memory.h"
+#include "os/procfs.h"
+
+namespace stasis::checkpoint {
+
+class SharedMemories {
+ public:
+  // `next` gives numbers to objects.
+  explicit SharedMemories(std::function<std::uint32_t()> next) : next_(std::move(next)) {}
+
+  // The object that a mapping shows. The subject must outlive this.
+  std::uint32_t show(const Subject& subject, const procfs::MapLine& line);
+
+  // Takes the descriptors of memory files: an open file each, and the memory behind it. Contents and seals are looked at
+  // only when the application is stopped.
+  Status save_descriptors(Objects& objects, image::Image& image, Findings& findings);
+
+  // Stores the bytes of all and gives their records to the image. Returns the number of runs.
+  Result<std::uint64_t> store(image::PageFileWriter& writer, image::Image& image);
+
+ private:
+  struct View {
+    const Subject* subject;
+    std::uint64_t address, length, offset;
+  };
+  struct Memory {
+    std::uint64_t device = 0, inode = 0;
+    image::SharedMemory record;
+    std::vector<View> views;
+    std::optional<UniqueFd> fd;
+  };
+
+  Memory& find(std::uint64_t device, std::uint64_t inode);
+  Status store_views(Memory& memory, image::PageFileWriter& writer);
+  Status store_file(Memory& memory, image::PageFileWriter& writer);
+
+  std::function<std::uint32_t()> next_;
+  std::vector<Memory> memories_;
+};
+
+// Whether the name that maps shows is that of shared anonymous memory: the kernel's, or what stands for it in a restored
+// process (a memory file of the runtime's).
+bool is_shared_anonymous(const procfs::MapLine& line);
+bool is_memory_file(const std::string& name);
+
+}  // namespace stasis::checkpoint
