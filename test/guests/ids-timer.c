@@ -42,7 +42,7 @@ static void tells(int notify) {
   if (shift) CHECK(id >= atoi(shift));
   seen = 0;
   arm(id, 10000000);
-  for (int i = 0; i < 500 && !seen; i++) guest_sleep_ms(2);
+  for (int i = 0; i < 5000 && !seen; i++) guest_sleep_ms(2);
   CHECK(seen && seen_timer == id && seen_value == 4711);
   if (notify == NOTIFY_THREAD) CHECK(seen_thread == (int)syscall(SYS_gettid));
   CHECK(syscall(SYS_timer_getoverrun, id) == 0);

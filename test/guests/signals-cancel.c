@@ -7,7 +7,7 @@
 
 #include "guest.h"
 
-static volatile int cleaned;
+static volatile int begun, cleaned;
 static int ends[2];
 
 static void clean(void* value) { cleaned = (int)(intptr_t)value; }
@@ -19,6 +19,7 @@ static void* body(void* argument) {
   struct epoll_event event;
   char byte;
   pthread_cleanup_push(clean, (void*)(intptr_t)(way + 1));
+  begun = 1;
   for (;;) {
     switch (way) {
       case 0:
@@ -53,8 +54,10 @@ int main(void) {
     for (int early = 0; early < 2; early++) {
       pthread_t thread;
       void* result;
+      begun = 0;
       CHECK(pthread_create(&thread, NULL, body, (void*)(intptr_t)way) == 0);
-      if (!early) guest_sleep_ms(20);
+      while (!early && !begun) guest_sleep_ms(1);
+      if (!early) guest_sleep_ms(20);  // to be in the call
       CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0);
       CHECK(result == PTHREAD_CANCELED);
       CHECK(cleaned == way + 1 || early);

@@ -16,11 +16,21 @@ static void handle(int flags) {
   handled = 0;
 }
 
-// A child that signals us after 20 and writes after 60 ms.
+// State letter of /proc/PID/stat.
+static char state_of(pid_t pid) {
+  char path[64], text[256] = "";
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) _exit(2);
+  close(fd);
+  return strrchr(text, ')')[2];
+}
+
+// A child that signals us when we have been asleep for 20 ms, and writes 40 ms later.
 static pid_t disturb(int fd, int signal) {
   pid_t child = fork();
   if (child) return child;
-  guest_sleep_ms(20);
+  for (int asleep = 0; asleep < 20; guest_sleep_ms(1)) asleep = state_of(getppid()) == 'S' ? asleep + 1 : 0;
   kill(getppid(), signal);
   guest_sleep_ms(40);
   if (signal == SIGSTOP) kill(getppid(), SIGCONT);
@@ -40,12 +50,12 @@ int main(void) {
   CHECK(read(ends[0], &byte, 1) == -1 && errno == EINTR && handled == 1);
   CHECK(read(ends[0], &byte, 1) == 1 && waitpid(child, &status, 0) == child && status == 0);
   child = disturb(ends[1], SIGUSR1);
-  struct timespec time = {1, 0}, left = {0, 0};
-  CHECK(nanosleep(&time, &left) == -1 && errno == EINTR && left.tv_sec == 0 && left.tv_nsec > 500000000);
+  struct timespec time = {100, 0}, left = {0, 0};
+  CHECK(nanosleep(&time, &left) == -1 && errno == EINTR && left.tv_sec > 0 && left.tv_sec < 100);
   CHECK(read(ends[0], &byte, 1) == 1 && waitpid(child, &status, 0) == child && status == 0);
   // pause and sigsuspend always end; the stop below does not.
-  child = disturb(ends[1], SIGUSR1);
   handle(SA_RESTART);
+  child = disturb(ends[1], SIGUSR1);
   CHECK(pause() == -1 && errno == EINTR && handled == 1);
   CHECK(read(ends[0], &byte, 1) == 1 && waitpid(child, &status, 0) == child && status == 0);
 

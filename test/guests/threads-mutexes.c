@@ -7,7 +7,7 @@
 #include "guest.h"
 
 static pthread_mutex_t plain, recursive, checked, robust, orphan, held_recursive, held_checked;
-static int wake[2];
+static int ready[2], wake[2];
 
 static void make(pthread_mutex_t* mutex, int type, int robustness) {
   pthread_mutexattr_t attributes;
@@ -17,7 +17,7 @@ static void make(pthread_mutex_t* mutex, int type, int robustness) {
 
 static void* owner(void* unused) {
   char byte;
-  CHECK(pthread_mutex_lock(&robust) == 0 && pthread_mutex_lock(&orphan) == 0);
+  CHECK(pthread_mutex_lock(&robust) == 0 && pthread_mutex_lock(&orphan) == 0 && write(ready[1], "r", 1) == 1);
   CHECK(read(wake[0], &byte, 1) == 1);
   CHECK(pthread_mutex_unlock(&robust) == 0);
   return unused;  // ends with `orphan` held
@@ -37,6 +37,7 @@ static void try_from_another_thread(void) {
 }
 
 int main(void) {
+  char byte;
   make(&plain, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED);
   make(&recursive, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_STALLED);
   make(&checked, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_STALLED);
@@ -44,13 +45,13 @@ int main(void) {
   make(&held_checked, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_STALLED);
   make(&robust, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST);
   make(&orphan, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST);
-  CHECK(pipe(wake) == 0);
+  CHECK(pipe(ready) == 0 && pipe(wake) == 0);
   CHECK(pthread_mutex_lock(&plain) == 0);
   CHECK(pthread_mutex_lock(&recursive) == 0 && pthread_mutex_unlock(&recursive) == 0);
   CHECK(pthread_mutex_lock(&held_recursive) == 0 && pthread_mutex_lock(&held_checked) == 0);
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, owner, NULL) == 0);
-  guest_sleep_ms(50);
+  CHECK(read(ready[0], &byte, 1) == 1);
 
   guest_checkpoint_here();
 
