@@ -23,6 +23,7 @@ wanted=(
   "make make"
   "ps procps"
   "pgbench postgresql"
+  "wrk wrk"
   "strace strace"
   "gdb gdb"
 )

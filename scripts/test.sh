@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole test suite: builds, gets the programs the tests run, then native unit tests (with sanitizers), TypeScript unit tests and the
-# integration tests. Closes with one line that counts them all. Nothing is skipped; the soak and the long fuzzing are `npm run soak` and
-# `npm run fuzz`.
+# integration tests. Closes with one line that counts them all. Nothing is skipped; the soak and the long fuzzing are `npm run test:soak`
+# and `npm run fuzz`.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 passed=0 failed=0

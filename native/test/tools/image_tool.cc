@@ -1,9 +1,12 @@
-// Makes what the tests compare with. Both outputs are checked in.
+// Makes what the tests compare with. All of it is checked in.
 //
-//   image_tool golden DIRECTORY   the golden images of the present format version. Those of older versions are never
-//   made again. image_tool document FILE      the generated parts of docs/image-format.md, in place
+//   image_tool golden DIRECTORY     the golden images of the present format version, and what inspectors show of them
+//   image_tool expected DIRECTORY   what inspectors show of the images there: those of older versions are never made again, but what
+//                                   is read from them has the form of the present one
+//   image_tool document FILE        the generated parts of docs/image-format.md, in place
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -22,16 +25,24 @@ void write_file(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;
 }
 
-int make_golden(const std::string& directory) {
-  for (const auto& sample : stasis::test::samples()) {
-    const std::string path = directory + "/" + sample.name;
-    if (auto written = stasis::test::write_sample(sample, path); !written.ok()) return fail(written.error());
+int make_expected(const std::string& directory) {
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string path = entry.path();
     auto image = stasis::image::read_records(path);
     if (!image.ok()) return fail(image.error());
     write_file(path + "/expected.json", stasis::image::to_json(image.value()));
     write_file(path + "/expected.txt", stasis::image::to_text(image.value()));
   }
   return 0;
+}
+
+int make_golden(const std::string& directory) {
+  for (const auto& sample : stasis::test::samples()) {
+    const std::string path = directory + "/" + sample.name;
+    std::filesystem::remove_all(path);
+    if (auto written = stasis::test::write_sample(sample, path); !written.ok()) return fail(written.error());
+  }
+  return make_expected(directory);
 }
 
 int make_document(const std::string& path) {
@@ -47,7 +58,8 @@ int make_document(const std::string& path) {
 
 int main(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[1], "golden") == 0) return make_golden(argv[2]);
+  if (argc == 3 && std::strcmp(argv[1], "expected") == 0) return make_expected(argv[2]);
   if (argc == 3 && std::strcmp(argv[1], "document") == 0) return make_document(argv[2]);
-  std::fprintf(stderr, "usage: image_tool golden DIRECTORY | document FILE\n");
+  std::fprintf(stderr, "usage: image_tool golden DIRECTORY | expected DIRECTORY | document FILE\n");
   return 2;
 }

@@ -144,10 +144,13 @@ TEST(image_random_images_survive_encoding) {
   }
 }
 
+// Each case decodes the whole image, so of a large one some are left out: odd steps, which come to every bit of a byte.
+std::size_t stride_for(const Bytes& bytes) { return bytes.size() > 2000 ? 7 : 1; }
+
 TEST(image_every_truncation_is_damaged) {
   for (const char* name : {"smallest", "every-record"}) {
     const Bytes bytes = encode(sample(name).image);
-    for (std::size_t length = 0; length < bytes.size(); ++length) {
+    for (std::size_t length = 0; length < bytes.size(); length += stride_for(bytes)) {
       // A copy of exactly this length, so that the sanitizer sees a read beyond it.
       const Bytes cut(bytes.begin(), bytes.begin() + length);
       const auto decoded = decode(cut);
@@ -174,7 +177,7 @@ TEST(image_every_flipped_bit_is_damaged) {
 // The same with checksums that fit, as a forger would have them: what is still accepted must be encodable again.
 TEST(image_flipped_bits_with_right_checksums_do_no_harm) {
   const Bytes bytes = encode(sample("every-record").image);
-  for (std::size_t bit = 0; bit < (bytes.size() - kHeaderBytes) * 8; ++bit) {
+  for (std::size_t bit = 0; bit < (bytes.size() - kHeaderBytes) * 8; bit += stride_for(bytes)) {
     const Bytes forged = with_records(bytes, [&](Bytes& records) { records[bit / 8] ^= 1 << bit % 8; });
     const auto decoded = decode(forged);
     if (decoded.ok()) {
@@ -187,7 +190,7 @@ TEST(image_flipped_bits_with_right_checksums_do_no_harm) {
 
 TEST(image_truncated_records_with_right_checksums_are_damaged) {
   const Bytes bytes = encode(sample("every-record").image);
-  for (std::size_t length = 0; length < bytes.size() - kHeaderBytes; ++length) {
+  for (std::size_t length = 0; length < bytes.size() - kHeaderBytes; length += stride_for(bytes)) {
     const auto decoded = decode(with_records(bytes, [&](Bytes& records) { records.resize(length); }));
     if (!CHECK(!decoded.ok())) return;
     CHECK_EQUAL(kind_of(decoded.error()), "DAMAGED");

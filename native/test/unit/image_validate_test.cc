@@ -108,26 +108,69 @@ TEST(validate_refuses_bad_threads_and_signals) {
   });
 }
 
-TEST(validate_refuses_bad_descriptors) {
+TEST(validate_refuses_bad_objects) {
   expect_refusals({
-      {"fd 4 belongs to another record", [](Image& i) { i.epolls[0].numbers[0].fd = 4; }},
-      {"there is no fd -1", [](Image& i) { i.stdio[0].numbers[0].fd = -1; }},
-      {"there is no fd 1048576", [](Image& i) { i.stdio[0].numbers[0].fd = 1 << 20; }},
-      {"stdio 0: no fd stands for it", [](Image& i) { i.stdio[0].numbers.clear(); }},
       {"stdio 0: no such stream", [](Image& i) { i.stdio[0].stream = 3; }},
+      {"stdio 0: an object without a number", [](Image& i) { i.stdio[0].object = 0; }},
+      {"pipe 0: the number of an earlier object", [](Image& i) { i.pipes[0].object = i.stdio[0].object; }},
       {"open-file 0: no absolute path", [](Image& i) { i.open_files[0].path.clear(); }},
       {"open-file 0: a type of file", [](Image& i) { i.open_files[0].file_type = 0140000; }},
-      {"pipe 1: no fd stands for it", [](Image& i) { i.pipes[1].readers.clear(); }},
+      {"open-file 2: there is no such shared memory", [](Image& i) { i.open_files[2].memory = 1; }},
       {"pipe 1: more bytes in flight", [](Image& i) { i.pipes[1].data.resize(4097); }},
       {"socket-pair 0: queued bytes without", [](Image& i) { i.socket_pairs[0].socket_type = 2; }},
       {"eventfd 0: the counter is too large", [](Image& i) { i.eventfds[0].count = ~0ull; }},
       {"timerfd 0: no such clock", [](Image& i) { i.timerfds[0].clock_id = 4; }},
       {"timerfd 0: a negative time", [](Image& i) { i.timerfds[0].remaining_ns = -1; }},
-      {"epoll 0: watches fd 99, which no record has", [](Image& i) { i.epolls[0].targets[0].fd = 99; }},
-      {"epoll 0: watches fd 14 twice, or itself", [](Image& i) { i.epolls[0].targets[0].fd = 14; }},
+      {"epoll 0: watches fd 6, which no record has", [](Image& i) { i.epolls[0].targets[0].object = 99; }},
+      {"epoll 0: watches fd 6, which no record has", [](Image& i) { i.epolls[0].targets[0].end = 2; }},
+      {"epoll 0: watches fd 6, which no record has",
+       [](Image& i) { i.epolls[0].targets[0].object = i.shared_memory[0].object; }},
+      {"epoll 0: watches fd 6 twice, or itself", [](Image& i) { i.epolls[0].targets[0].object = i.epolls[0].object; }},
+      {"epoll 0: watches fd 6 twice, or itself", [](Image& i) { i.epolls[0].targets[1] = i.epolls[0].targets[0]; }},
       {"listening-socket 0: an address of another family", [](Image& i) { i.listening_sockets[0].family = 10; }},
       {"listening-socket 0: no socket address", [](Image& i) { i.listening_sockets[0].address.resize(113); }},
       {"listening-socket 0: undefined options", [](Image& i) { i.listening_sockets[0].options = 128; }},
+      {"shared-memory 0: no such kind", [](Image& i) { i.shared_memory[0].kind = static_cast<SharedMemoryKind>(5); }},
+      {"shared-memory 0: no absolute path", [](Image& i) { i.shared_memory[0].kind = SharedMemoryKind::File; }},
+      {"shared-memory 0: no memory is that large", [](Image& i) { i.shared_memory[0].bytes = ~0ull; }},
+      {"shared-memory 0, run 0 at 0x8000: reaches beyond",
+       [](Image& i) { i.shared_memory[0].runs[0].address = 8 * 4096; }},
+      {"mapping 0 at 0x7f0000400000: there is no such shared memory",
+       [](Image& i) { i.processes[1].mappings[0].object = i.pipes[0].object; }},
+      {"mapping 0 at 0x7f0000400000: stored pages beside",
+       [](Image& i) { i.processes[1].mappings[0].runs = {{0x7f0000400000, 4096, 0, 0}}; }},
+      {"mapping 1 at 0x1000000: an object that is not mapped",
+       [](Image& i) { i.processes[0].mappings[1].object = 15; }},
+  });
+}
+
+TEST(validate_refuses_bad_descriptors) {
+  expect_refusals({
+      {"descriptors of process 4711: fd 4 stands there twice",
+       [](Image& i) { i.processes[0].descriptors.numbers[5].fd = 4; }},
+      {"descriptors of process 4800: there is no fd -1",
+       [](Image& i) { i.processes[1].descriptors.numbers[0].fd = -1; }},
+      {"there is no fd 1048576", [](Image& i) { i.processes[0].descriptors.numbers[0].fd = 1 << 20; }},
+      {"fd 6 stands for no object", [](Image& i) { i.processes[1].descriptors.numbers[1].object = 99; }},
+      {"fd 6 stands for no object", [](Image& i) { i.processes[1].descriptors.numbers[1].end = 2; }},
+      {"fd 6 stands for no object",
+       [](Image& i) { i.processes[1].descriptors.numbers[1].object = i.shared_memory[0].object; }},
+  });
+}
+
+TEST(validate_refuses_what_is_no_tree) {
+  expect_refusals({
+      {"process: there is none", [](Image& i) { i.processes.clear(); }},
+      {"process 1: no process before it is its parent", [](Image& i) { i.processes[1].process.parent_pid = 4801; }},
+      {"process 1: no process before it is its parent", [](Image& i) { i.processes[1].process.parent_pid = 4800; }},
+      {"process 1: the id of an earlier process", [](Image& i) { i.processes[1].process.pid = 4711; }},
+      {"process 0: the first process has ended", [](Image& i) { i.processes[0].process.orphan = true; }},
+      {"process 0: the first process has ended", [](Image& i) { i.processes[0].process.state = ProcessState::Zombie; }},
+      {"process 2: no such state", [](Image& i) { i.processes[2].process.state = static_cast<ProcessState>(9); }},
+      {"process 2: no such signal", [](Image& i) { i.processes[2].process.exit_signal = 65; }},
+      {"process 2: no possible name", [](Image& i) { i.processes[2].process.name = std::string(16, 'x'); }},
+      {"thread 0 (4712): the id of an earlier thread",
+       [](Image& i) { i.processes[3].process.pid = i.processes[3].threads[0].tid = 4712; }},
   });
 }
 
@@ -136,10 +179,10 @@ TEST(validate_refuses_a_bad_process) {
       {"runtime: the build id is not hex", [](Image& i) { i.runtime.build_id = "xyz!"; }},
       {"runtime: the build id is not the header's", [](Image& i) { i.runtime.build_id = "00"; }},
       {"runtime: the vdso page is not", [](Image& i) { i.runtime.vdso_address = 0x1000; }},
-      {"process: no process id", [](Image& i) { i.processes[0].process.pid = 0; }},
-      {"process: exe_path is no absolute path",
+      {"process 0: no process id", [](Image& i) { i.processes[0].process.pid = 0; }},
+      {"process 0: exe_path is no absolute path",
        [](Image& i) { i.processes[0].process.exe_path = "/" + std::string(4096, 'x'); }},
-      {"process: cwd is no absolute path", [](Image& i) { i.processes[0].process.cwd = "."; }},
+      {"process 0: cwd is no absolute path", [](Image& i) { i.processes[0].process.cwd = "."; }},
       {"itimers: value 1 is no time", [](Image& i) { i.processes[0].itimers.values[1] = 1'000'000; }},
       {"clock: a negative time", [](Image& i) { i.clock.monotonic_ns = -1; }},
   });

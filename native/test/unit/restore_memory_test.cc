@@ -48,9 +48,10 @@ struct Planned {
 
 Image image_with(std::vector<Mapping> mappings) {
   Image image;
+  image.processes.emplace_back();
   image.page_files.push_back(
       {.file_name = "pages-0.raw", .file_bytes = 1 << 20, .chunk_bytes = kChunkBytes, .chunk_checksums = {}});
-  image.mappings = std::move(mappings);
+  image.processes[0].mappings = std::move(mappings);
   return image;
 }
 
@@ -59,7 +60,8 @@ Planned plan_for(std::vector<Mapping> mappings) {
   restore::PreparedRestore prepared;
   restore::RestoreInputs inputs;
   inputs.page_files.push_back({.path = "/", .device = 1, .inode = 2});
-  planned.status = plan_memory(image_with(std::move(mappings)), inputs, planned.plan, prepared);
+  const Image image = image_with(std::move(mappings));
+  planned.status = plan_memory(image, image.first(), inputs, planned.plan, prepared);
   return planned;
 }
 

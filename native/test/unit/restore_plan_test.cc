@@ -59,7 +59,7 @@ OpenFile open_file(const std::string& path, std::uint32_t flags) {
   struct stat status{};
   CHECK(::stat(path.c_str(), &status) == 0);
   OpenFile file;
-  file.numbers = {{.fd = 5, .close_on_exec = false}};
+  file.object = 1;
   file.path = path;
   file.flags = flags;
   file.position = 1;
@@ -72,10 +72,13 @@ OpenFile open_file(const std::string& path, std::uint32_t flags) {
 
 Status plan_file(const OpenFile& file) {
   Image image;
-  image.process.cwd = "/";
+  ProcessImage& section = image.processes.emplace_back();
+  section.process.cwd = "/";
+  section.descriptors.numbers = {{.fd = 5, .object = 1}};
   image.open_files.push_back(file);
   PlanBuilder plan;
-  return plan_files(image, plan);
+  plan.use_descriptors(section.descriptors);
+  return plan_files(image, section, plan);
 }
 
 Status after_append(std::uint32_t flags, bool append) {
@@ -130,6 +133,7 @@ TEST(frame_refuses_what_is_no_xsave_area) {
 
 TEST(thread_frames_lie_at_their_address_in_the_plan) {
   Image image;
+  ProcessImage& section = image.processes.emplace_back();
   Thread thread;
   thread.tid = 100;
   thread.name = "a name that is too long";
@@ -138,9 +142,9 @@ TEST(thread_frames_lie_at_their_address_in_the_plan) {
   thread.altstack_address = 0x5000;
   thread.altstack_bytes = 8192;
   thread.xsave = area(576, 3);
-  image.threads.push_back(thread);
+  section.threads.push_back(thread);
   PlanBuilder plan;
-  if (!CHECK(plan_threads(image, plan).ok())) return;
+  if (!CHECK(plan_threads(image, section, plan).ok())) return;
   const wire::ThreadEntry entry = plan.threads.at(0);
   auto bytes = plan.finish();
   if (!CHECK(bytes.ok())) return;
@@ -156,9 +160,10 @@ TEST(thread_frames_lie_at_their_address_in_the_plan) {
 
 TEST(parked_fds_lie_above_every_placed_one) {
   Image image;
-  image.eventfds.push_back({.numbers = {{.fd = 7}, {.fd = 900, .close_on_exec = true}}, .count = 3});
-  image.pipes.push_back({.readers = {}, .writers = {{.fd = 4}}});
+  image.eventfds.push_back({.count = 3, .object = 1});
+  image.pipes.push_back({.object = 2});
   PlanBuilder plan;
+  plan.use_descriptors({{{4, 2, 1, false}, {7, 1, 0, false}, {900, 1, 0, true}}});
   CHECK(plan_eventfds(image, plan).ok());
   CHECK(plan_pipes(image, plan).ok());
   CHECK_EQUAL(plan.fds[1].slot, wire::kNoSlot);
@@ -171,16 +176,13 @@ TEST(parked_fds_lie_above_every_placed_one) {
 TEST(timers_keep_what_remained_and_absolute_realtime) {
   Image image;
   image.clock.realtime_ns = 5'000'000'000;
-  image.timerfds.push_back({.numbers = {{.fd = 3}},
-                            .clock_id = CLOCK_MONOTONIC,
-                            .settime_flags = TFD_TIMER_ABSTIME,
-                            .remaining_ns = 1'500'000'000});
-  image.timerfds.push_back({.numbers = {{.fd = 4}},
-                            .clock_id = CLOCK_REALTIME,
-                            .settime_flags = TFD_TIMER_ABSTIME,
-                            .remaining_ns = 1'500'000'000});
-  image.timerfds.push_back({.numbers = {{.fd = 5}}, .clock_id = CLOCK_MONOTONIC, .ticks = 1, .interval_ns = 250});
+  image.timerfds.push_back(
+      {.clock_id = CLOCK_MONOTONIC, .settime_flags = TFD_TIMER_ABSTIME, .remaining_ns = 1'500'000'000, .object = 1});
+  image.timerfds.push_back(
+      {.clock_id = CLOCK_REALTIME, .settime_flags = TFD_TIMER_ABSTIME, .remaining_ns = 1'500'000'000, .object = 2});
+  image.timerfds.push_back({.clock_id = CLOCK_MONOTONIC, .ticks = 1, .interval_ns = 250, .object = 3});
   PlanBuilder plan;
+  plan.use_descriptors({{{3, 1, 0, false}, {4, 2, 0, false}, {5, 3, 0, false}}});
   CHECK(plan_timerfds(image, plan).ok());
   CHECK_EQUAL(plan.fds[0].option, 0u);
   CHECK_EQUAL(plan.fds[0].timer[2], 1);

@@ -1,0 +1,144 @@
+// Programs whose files are part of what they hold: redis with an append-only file and a child that saves, sqlite in a write transaction, a
+// pipeline of bash.
+
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { freePort } from '../http.js';
+import { programs } from '../paths.js';
+import { fill, Redis, redisInfo, redisWords } from '../redis.js';
+import { until } from '../waiting.js';
+import type { Application } from './application.js';
+import { order } from './postgres.js';
+
+export const redis: Application = {
+  name: 'redis',
+  cycleMs: 20_000,
+  async start(home) {
+    const port = await freePort();
+    await home.run('app', [...redisWords(port, home.scratch), '--appendonly', 'yes', '--appendfsync', 'always']);
+    const connected = (): Promise<Redis> =>
+      until('redis', () => Redis.connect(port).catch(() => undefined), { ms: 20_000 });
+    let written = 0;
+    const write = async (client: Redis, count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        expect(await client.call('INCR', 'written')).toBe(++written);
+        await client.call('RPUSH', 'log', written);
+      }
+    };
+    {
+      await using client = await connected();
+      await fill(client, 20_000, 1);
+      await write(client, 100);
+    }
+    let digest = '';
+    return {
+      async load() {
+        await using client = await connected();
+        // The child is at work for long enough to be there at the checkpoint.
+        await client.call('CONFIG', 'SET', 'rdb-key-save-delay', '200');
+        await until('the start of BGSAVE', async () => (await client.call('BGSAVE').catch(() => null)) !== null);
+        await write(client, 50);
+        digest = String(await client.call('DEBUG', 'DIGEST'));
+        expect(await redisInfo(client, 'persistence', 'rdb_bgsave_in_progress')).toBe('1');
+      },
+      async check() {
+        await using client = await connected();
+        expect(await client.call('DEBUG', 'DIGEST')).toBe(digest);
+        expect(await redisInfo(client, 'persistence', 'rdb_bgsave_in_progress'), 'its child goes on').toBe('1');
+        await write(client, 50);
+        await until(
+          'the end of BGSAVE',
+          async () => (await redisInfo(client, 'persistence', 'rdb_bgsave_in_progress')) === '0',
+          {
+            ms: 30_000,
+          },
+        );
+        expect(await redisInfo(client, 'persistence', 'rdb_last_bgsave_status')).toBe('ok');
+        digest = String(await client.call('DEBUG', 'DIGEST'));
+      },
+      // What the file holds is what the memory held: another server, started from it, has the same data.
+      async finish() {
+        {
+          await using client = await connected();
+          digest = String(await client.call('DEBUG', 'DIGEST'));
+          await client.call('SHUTDOWN', 'NOSAVE').catch(() => {});
+        }
+        expect(await home.ended('app')).toBe('exited 0');
+        await home.run('bare', [...redisWords(port, home.scratch), '--appendonly', 'yes']);
+        await using client = await connected();
+        await until('the file to be read', async () => (await redisInfo(client, 'persistence', 'loading')) === '0');
+        expect(await client.call('DEBUG', 'DIGEST')).toBe(digest);
+        expect(Number(await client.call('GET', 'written'))).toBe(written);
+        expect(Number(await client.call('LLEN', 'log'))).toBe(written);
+      },
+    };
+  },
+};
+
+export const sqlite: Application = {
+  name: 'sqlite',
+  cycleMs: 8_000,
+  async start(home) {
+    const port = await freePort();
+    const file = join(home.scratch, 'ledger.db');
+    await home.run('app', ['/usr/bin/python3', join(programs, 'sqlite_session.py'), file, String(port)]);
+    await home.outputLine('app', 'listening');
+    const outside = async (statement: string): Promise<string> => {
+      const script =
+        'import sqlite3,sys; print(sqlite3.connect(sys.argv[1], timeout=1).execute(sys.argv[2]).fetchone()[0])';
+      const { code, stdout, stderr } = await home.execute(['/usr/bin/python3', '-c', script, file, statement]);
+      return code === 0 ? stdout.trim() : stderr;
+    };
+    const sumTo = (n: number): string => String((n * (n + 1)) / 2);
+    return {
+      async load(cycle) {
+        expect(await order(port, `/begin?${cycle}`)).toBe('begun');
+      },
+      async check(cycle) {
+        expect(await order(port, '/sum'), 'what the transaction sees').toBe(sumTo(cycle));
+        expect(await outside('SELECT coalesce(sum(v), 0) FROM ledger'), 'what others see').toBe(sumTo(cycle - 1));
+        // Nobody else can write as long as the transaction is open: its locks are there again.
+        expect(await outside('DELETE FROM ledger RETURNING v')).toContain('database is locked');
+        expect(await order(port, '/commit')).toBe('committed');
+        expect(await outside('SELECT sum(v) FROM ledger')).toBe(sumTo(cycle));
+        expect(await outside('PRAGMA integrity_check')).toBe('ok');
+      },
+    };
+  },
+};
+
+export const pipeline: Application = {
+  name: 'bash-pipeline',
+  cycleMs: 8_000,
+  async start(home) {
+    const script = join(programs, 'counting-pipeline.sh');
+    let lines = 20_000;
+    let expected = '';
+    const begin = async (): Promise<void> => {
+      expected = execFileSync('bash', [script, String(lines)], { encoding: 'utf8' });
+      await home.run('app', ['bash', script, String(lines)]);
+      await home.outputLine('app', 'listening');
+    };
+    // Long enough for a cycle to fall into it.
+    for (let took = 0; took < 4000; lines *= 2) {
+      const start = performance.now();
+      execFileSync('bash', [script, String(lines)]);
+      took = performance.now() - start;
+    }
+    await begin();
+    return {
+      async load(cycle) {
+        if (cycle > 1) {
+          await home.ended('app').catch(() => {});
+          await home.ok(['rm', '--force', 'app']);
+          await begin();
+        }
+      },
+      async check(cycle) {
+        expect(await home.ended('app', 60_000), `cycle ${cycle}`).toBe('exited 0');
+        expect(home.output('app'), `cycle ${cycle}`).toBe(expected);
+      },
+    };
+  },
+};
