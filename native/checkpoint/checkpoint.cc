@@ -11,6 +11,7 @@
 #include "checkpoint/fds.h"
 #include "checkpoint/memory.h"
 #include "checkpoint/pages.h"
+#include "checkpoint/questions.h"
 #include "checkpoint/records.h"
 #include "checkpoint/refuse.h"
 #include "checkpoint/relations.h"
@@ -171,15 +172,17 @@ Status Checkpoint::read_state() {
     // A thread may have changed its state on the way out of the runtime.
     STASIS_TRY(read_runtime(*member->memory, member->subject));
     ProcessTraits traits;
+    SettingsReader settings(member->subject);
     member->state =
         STASIS_TRY(tracer::read_process(*member->session, member->settled, *member->memory, member->subject.runtime,
-                                        member->caught(), {&traits}, deadline, tree_.cancel));
+                                        member->caught(), settings.questions(traits), deadline, tree_.cancel));
     image::ProcessImage& section = image_.processes.emplace_back();
     record_threads(*member->state, section);
     record_signals(*member->state, status, section);
     STASIS_TRY(record_process(member->subject, *member->state, status, image_, section));
     STASIS_TRY(record_relations(tree_, *member, traits, section.process));
     if (!clock.has_value()) clock = image_.clock;
+    STASIS_TRY(settings.record(*member->state, status, *clock, section));
     outcome_.threads += section.threads.size();
   }
   image_.clock = *clock;

@@ -50,6 +50,30 @@ Status translate_signal(const IdTable& ids, image::QueuedSignal& queued) {
   return {};
 }
 
+// A clock of a process or thread has its id in it (clock_getcpuclockid(3)): ~id << 3 | kind; no id is the caller's own.
+Status translate_clock(const IdTable& ids, std::int32_t& clock) {
+  constexpr std::int32_t kKindBits = 3, kDescriptorClock = 3;
+  if (clock >= 0 || (clock & kKindBits) == kDescriptorClock) return {};
+  const std::int32_t system_id = ~(clock >> 3);
+  if (system_id == 0) return {};
+  const std::uint32_t id = STASIS_TRY(ids.virtual_process(static_cast<std::uint32_t>(system_id)));
+  clock = static_cast<std::int32_t>(~id << 3 | (static_cast<std::uint32_t>(clock) & 7));
+  return {};
+}
+
+Status translate_timers(const IdTable& ids, const std::vector<IdRow>& rows, image::ProcessImage& section) {
+  for (image::PosixTimer& timer : section.posix_timers) {
+    const auto row = std::find_if(rows.begin(), rows.end(), [&](const IdRow& candidate) {
+      return candidate.kind == wire::IdKind::Timer && candidate.system_id == static_cast<std::uint32_t>(timer.id) &&
+             candidate.owner == static_cast<std::uint32_t>(section.process.pid);
+    });
+    if (row != rows.end()) timer.id = static_cast<std::int32_t>(row->virtual_id);
+    if (timer.tid != 0) timer.tid = STASIS_TRY(virtual_thread(ids, timer.tid));
+    STASIS_TRY(translate_clock(ids, timer.clock));
+  }
+  return {};
+}
+
 image::KnownIds known_ids(std::vector<IdRow> rows, const std::set<std::uint32_t>& alive) {
   std::erase_if(rows, [&](const IdRow& row) {
     return row.kind != wire::IdKind::Process || (row.flags & wire::kIdForeign) != 0 || alive.contains(row.virtual_id);
@@ -72,6 +96,7 @@ image::KnownIds known_ids(std::vector<IdRow> rows, const std::set<std::uint32_t>
 Status translate_ids(Members members, image::Image& image) {
   if (!members.front()->ids.has_value()) return {};
   const IdTable& ids = *members.front()->ids;  // one table for all of them
+  const std::vector<IdRow> rows = STASIS_TRY(ids.rows());
   std::set<std::uint32_t> alive;
   for (image::ProcessImage& section : image.processes) {
     STASIS_TRY(translate_process(ids, section.process));
@@ -81,8 +106,10 @@ Status translate_ids(Members members, image::Image& image) {
       alive.insert(static_cast<std::uint32_t>(thread.tid));
     }
     for (image::QueuedSignal& queued : section.queued_signals) STASIS_TRY(translate_signal(ids, queued));
+    for (image::Scheduling& record : section.scheduling) record.tid = STASIS_TRY(virtual_thread(ids, record.tid));
+    STASIS_TRY(translate_timers(ids, rows, section));
   }
-  image.known_ids = {known_ids(STASIS_TRY(ids.rows()), alive)};
+  image.known_ids = {known_ids(rows, alive)};
   return {};
 }
 

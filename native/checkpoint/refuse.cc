@@ -12,6 +12,7 @@
 #include <ctime>
 #include <span>
 
+#include "checkpoint/settings.h"
 #include "checkpoint/sites.h"
 #include "image/present.h"
 #include "wire/layout.h"
@@ -187,12 +188,7 @@ Status refuse_process(const Subject& subject, const procfs::Fields& status, Find
   refuse_filters(subject, status, findings);
   STASIS_TRY(refuse_threads(subject, findings));
   STASIS_TRY(refuse_places(subject, findings));
-  // CONFIG_POSIX_TIMERS and CONFIG_CHECKPOINT_RESTORE; without the file nothing can be known.
-  const auto timers = procfs::read_text(subject.pid, "timers");
-  if (timers.ok() && !timers.value().empty()) {
-    findings.add(subject.where(), "POSIX timers (timer_create)",
-                 "delete them before the checkpoint, or use timerfd or setitimer");
-  }
+  refuse_credentials(subject, status, findings);
   if (status.find("x86_Thread_features").find("shstk") != std::string_view::npos) {
     findings.add(subject.where(), "shadow stacks", "run the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");
   }

@@ -17,6 +17,7 @@
 #include "image/records.h"
 #include "image/records_files.h"
 #include "image/records_ipc.h"
+#include "image/records_process.h"
 #include "image/records_sockets.h"
 
 namespace stasis::image {
@@ -89,6 +90,10 @@ struct ProcessImage {
   std::vector<Action> actions;
   std::vector<QueuedSignal> queued_signals;
   Itimers itimers;
+  std::vector<PosixTimer> posix_timers;
+  std::vector<Credentials> credentials;  // one, or none in images of version 1, as of limits
+  std::vector<Limits> limits;
+  std::vector<Scheduling> scheduling;  // of each thread, or of none
   Descriptors descriptors;
 };
 

@@ -42,7 +42,8 @@ using ImageSlots =
 using SectionSlots =
     std::tuple<Slot<&ProcessImage::process>, Slot<&ProcessImage::memory>, Slot<&ProcessImage::mappings>,
                Slot<&ProcessImage::threads>, Slot<&ProcessImage::actions>, Slot<&ProcessImage::queued_signals>,
-               Slot<&ProcessImage::itimers>, Slot<&ProcessImage::descriptors>>;
+               Slot<&ProcessImage::itimers>, Slot<&ProcessImage::posix_timers>, Slot<&ProcessImage::credentials>,
+               Slot<&ProcessImage::limits>, Slot<&ProcessImage::scheduling>, Slot<&ProcessImage::descriptors>>;
 
 // Calls function(slot) for each type of record of the image as a whole, or of a section.
 template <class Slots, class Function>

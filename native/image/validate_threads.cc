@@ -91,6 +91,42 @@ Status check_signals(const ProcessImage& image, const std::set<std::int32_t>& ti
   return {};
 }
 
+Status check_timers(const ProcessImage& section, const std::set<std::int32_t>& tids) {
+  std::set<std::int32_t> ids;
+  for (std::size_t i = 0; i < section.posix_timers.size(); ++i) {
+    const PosixTimer& timer = section.posix_timers[i];
+    const std::string subject = nth("posix-timer", i) + " (" + std::to_string(timer.id) + ")";
+    if (timer.id < 0 || !ids.insert(timer.id).second) return invalid(subject, "no id of its own");
+    const bool to_thread = timer.notify == TimerNotify::Thread;
+    if (timer.notify != TimerNotify::Signal && timer.notify != TimerNotify::None && !to_thread)
+      return invalid(subject, "no such way to notify");
+    if (timer.notify != TimerNotify::None && !is_signal(timer.signal)) return invalid(subject, "no such signal");
+    if (to_thread != (timer.tid != 0) || (to_thread && !tids.contains(timer.tid)))
+      return invalid(subject, "there is no such thread");
+    if (timer.interval_ns < 0 || timer.remaining_ns < 0) return invalid(subject, "a negative time");
+    if (timer.waits && timer.notify == TimerNotify::None)
+      return invalid(subject, "a signal of a timer that sends none");
+  }
+  return {};
+}
+
+Status check_settings(const ProcessImage& section, const std::set<std::int32_t>& tids) {
+  constexpr std::size_t kMostGroups = 65536, kMostProcessorBytes = 1024;  // NGROUPS_MAX
+  if (section.credentials.size() > 1) return invalid("credentials", "there are several");
+  if (section.limits.size() > 1) return invalid("limits", "there are several");
+  for (const Credentials& credentials : section.credentials) {
+    if (credentials.groups.size() > kMostGroups) return invalid("credentials", "more groups than a process can have");
+  }
+  std::set<std::int32_t> seen;
+  for (std::size_t i = 0; i < section.scheduling.size(); ++i) {
+    const Scheduling& record = section.scheduling[i];
+    if (!tids.contains(record.tid) || !seen.insert(record.tid).second)
+      return invalid(nth("scheduling", i), "not of a thread of its own");
+    if (record.affinity.size() > kMostProcessorBytes) return invalid(nth("scheduling", i), "too many processors");
+  }
+  return {};
+}
+
 Status check_known_ids(const Image& image, const std::set<std::int32_t>& tids) {
   if (image.known_ids.size() > 1) return invalid("known-ids", "there are several");
   std::uint32_t last = 0;
@@ -126,6 +162,8 @@ Status validate_threads(const Image& image) {
       STASIS_TRY(check_thread(thread, image.header.cpu.xcr0, subject));
     }
     STASIS_TRY(check_signals(section, tids));
+    STASIS_TRY(check_timers(section, tids));
+    STASIS_TRY(check_settings(section, tids));
   }
   return check_known_ids(image, all);
 }

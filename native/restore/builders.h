@@ -28,6 +28,10 @@ Status plan_epolls(const image::Image& image, const image::ProcessImage& section
 // signals.cc: actions, queued signals, interval timers, clocks. After plan_threads, whose order it refers to.
 Status plan_signals(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
 
+// posix_timers.cc, settings.cc: credentials, limits, scheduling.
+Status plan_timers(const image::ProcessImage& section, PlanBuilder& plan);
+Status plan_settings(const image::ProcessImage& section, PlanBuilder& plan);
+
 // ids.cc: what the process is to be known by, and where its table's descriptor stays. After all fds.
 Status plan_ids(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
                 PlanBuilder& plan);

@@ -118,6 +118,8 @@ Result<std::vector<std::uint8_t>> PlanBuilder::finish() {
   plan.working_set_count = static_cast<std::uint32_t>(working_set.size());
   plan.working_set = add_array(working_set).offset;
   plan.known_ids = add_array(known_ids);
+  plan.timers = add_array(timers);
+  plan.scheduling = add_array(scheduling);
   align(wire::kPageBytes);
   plan.bytes = bytes_.size();
   if (bytes_.size() > wire::kPlanMaxBytes) {

@@ -68,6 +68,9 @@ class PlanBuilder {
   std::vector<wire::QueuedSignal> signals;
   std::vector<wire::WorkingSetRange> working_set;
   std::vector<std::uint32_t> known_ids;
+  std::vector<wire::TimerEntry> timers;
+  std::vector<wire::SchedulingEntry> scheduling;
+  std::vector<std::string> warnings;  // what the restored application will not have as it was
 
  private:
   void align(std::size_t alignment);

@@ -65,11 +65,14 @@ Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& 
   STASIS_TRY(plan_ids(image, section, inputs, plan));
   STASIS_TRY(plan_threads(image, section, plan));
   STASIS_TRY(plan_signals(image, section, plan));
+  STASIS_TRY(plan_timers(section, plan));
+  STASIS_TRY(plan_settings(section, plan));
   STASIS_TRY(check_fd_limit(plan));
   plan.plan.runtime_path = plan.add_string(inputs.runtime_path);
   plan.plan.exe_path = plan.add_string(section.process.exe_path);
   prepared.runtime_path = inputs.runtime_path;
   prepared.files = files_of(image, inputs);
+  prepared.warnings = plan.warnings;
   prepared.fds = plan.placements.size();
   prepared.threads = plan.threads.size();
   prepared.plan = STASIS_TRY(plan.finish());

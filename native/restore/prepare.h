@@ -42,6 +42,7 @@ struct PreparedRestore {
   std::uint64_t image_bytes = 0;   // mapped from page files
   std::uint64_t copied_bytes = 0;  // read from page files
   std::uint64_t fds = 0, threads = 0;
+  std::vector<std::string> warnings;  // what the application will not have as it was, a sentence each
 };
 
 // Incompatible when this host or a mapped file does not fit; Failed when an open file is gone or has changed, when a

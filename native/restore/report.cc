@@ -12,7 +12,7 @@ namespace {
 using wire::Step;
 
 // What Report::subject and Report::text mean at a step.
-enum class Subject { None, Path, Address, Range, Fd, FdAndAddress, Thread, Signal, Timer };
+enum class Subject { None, Path, Address, Range, Fd, FdAndAddress, Thread, Signal, Timer, Number };
 
 struct StepWords {
   Step step;
@@ -65,6 +65,8 @@ constexpr StepWords kSteps[] = {
     {Step::OpenDescriptor, "open", "opening a file", Subject::FdAndAddress},
     {Step::MapIds, "mmap", "mapping the translation table", Subject::Fd},
     {Step::PlaceId, "", "giving a process or thread its id back", Subject::Thread},
+    {Step::CreateTimer, "timer_create", "making the POSIX timer", Subject::Number},
+    {Step::SetCredentials, "", "becoming the user or group", Subject::Number},
 };
 
 const StepWords* words_of(Step step) {
@@ -121,6 +123,11 @@ const char* remedy_of(Step step, int error) {
       return "put back what was there, or start the application anew";
     case Step::CreateTimerfd:
       return error == EPERM ? "an alarm clock needs CAP_WAKE_ALARM" : "";
+    case Step::CreateTimer:
+      if (error == EAGAIN) return "raise the limit of pending signals (ulimit -i)";
+      return error == EPERM ? "an alarm clock needs CAP_WAKE_ALARM" : "";
+    case Step::SetCredentials:
+      return "restore it as that user, or as one with CAP_SETUID and CAP_SETGID";
     case Step::BindSocket:
       if (error == EADDRNOTAVAIL) return "give this host the address, or restore where it is";
       if (error == EACCES) return "give this user the right to bind there (CAP_NET_BIND_SERVICE for ports below 1024)";
@@ -156,6 +163,9 @@ void set_subject(Error& error, const wire::Report& report, const StepWords& word
       break;
     case Subject::Signal:
       error.doing += " of signal " + std::to_string(report.subject);
+      break;
+    case Subject::Number:
+      error.doing += " " + std::to_string(report.subject);
       break;
     case Subject::Timer:
       error.doing += std::string(" ") + timer_name(report.subject);

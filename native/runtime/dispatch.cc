@@ -41,6 +41,12 @@ i64 dispatch_base(Trap& trap) {
       return trapped_seccomp(trap);
     case __NR_mmap:
       return trapped_reservation(trap);
+    case __NR_shmget:
+    case __NR_semget:
+    case __NR_msgget:
+    case __NR_semop:
+    case __NR_semtimedop:
+      return trapped_ipc_base(trap);
     case __NR_madvise:
     case __NR_mremap:
     case __NR_process_madvise:

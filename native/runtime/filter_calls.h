@@ -74,7 +74,9 @@ inline constexpr Entry kEntries[] = {
     // Advice that drops pages or that a file mapping refuses: DONTNEED 4, FREE 8, REMOVE 9, WIPEONFORK 18,
     // DONTNEED_LOCKED 24, GUARD_INSTALL 102 (memory.cc, needs_care).
     {__NR_madvise, kPartRestored, Test::OneOf, 2, 0, {4, 8, 9, 18, 24, 102, -1}},
-    {.number = __NR_shmget, .part = kPartIds, .test = Test::Always, .last = __NR_shmctl},
+    // What a checkpoint must know of SysV ipc (ipc_notes.h).
+    {__NR_shmget, kPartBase, Test::Always},
+    {.number = __NR_shmat, .part = kPartIds, .test = Test::Always, .last = __NR_shmctl},
     {__NR_dup, kPartIds, Test::ParkedFd, 0},
     {__NR_dup2, kPartIds, Test::ParkedFd, 1},
     {__NR_getpid, kPartIds, Test::Always},
@@ -96,14 +98,18 @@ inline constexpr Entry kEntries[] = {
     {__NR_execve, kPartBase, Test::Always},
     // Not exit: musl's detached threads make that call when they have unmapped their stack, where no frame can be put.
     {.number = __NR_wait4, .part = kPartIds, .test = Test::Always, .last = __NR_kill},
-    {.number = __NR_semget, .part = kPartIds, .test = Test::Always, .last = __NR_semctl},
-    {.number = __NR_msgget, .part = kPartIds, .test = Test::Always, .last = __NR_msgctl},
+    {.number = __NR_semget, .part = kPartBase, .test = Test::Always, .last = __NR_semop},
+    {__NR_semctl, kPartIds, Test::Always},
+    {__NR_msgget, kPartBase, Test::Always},
+    {.number = __NR_msgsnd, .part = kPartIds, .test = Test::Always, .last = __NR_msgctl},
     // F_GETLK, F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, F_OFD_GETLK
     {__NR_fcntl, kPartIds, Test::OneOf, 1, 0, {5, 8, 9, 15, 16, 36, -1}},
     {__NR_fcntl, kPartIds, Test::ParkedFd, 0},
     {.number = __NR_getdents, .part = kPartIds, .test = Test::Always, .last = __NR_chdir},  // getdents, getcwd, chdir
     // /proc/self/exe.
     {__NR_readlink, kPartBase, Test::Always},
+    // The time since the boot, which follows the clocks.
+    {.number = __NR_sysinfo, .part = kPartRestored, .test = Test::Always, .last = __NR_times},
     {.number = __NR_ptrace, .part = kPartIds, .test = Test::Always},
     {.number = __NR_setpgid, .part = kPartIds, .test = Test::Always, .last = __NR_setsid},
     {__NR_getpgid, kPartIds, Test::Always},
@@ -128,7 +134,7 @@ inline constexpr Entry kEntries[] = {
     {__NR_sched_getaffinity, kPartIds, Test::Nonzero32, 0},
     {__NR_getdents64, kPartIds, Test::Always},
     {__NR_set_tid_address, kPartIds, Test::Always},
-    {__NR_semtimedop, kPartIds, Test::Always},
+    {__NR_semtimedop, kPartBase, Test::Always},
     {__NR_timer_create, kPartIds, Test::Always},
     {__NR_timer_settime, kPartRestored, Test::BitSet, 1, 1},
     {__NR_timer_settime, kPartIds, Test::Always},

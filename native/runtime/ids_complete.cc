@@ -2,12 +2,15 @@
 #include "runtime/ids_complete.h"
 
 #include "runtime/ids.h"
+#include "runtime/ipc_notes.h"
 #include "runtime/net.h"
 #include "runtime/syscall.h"
 
 namespace stasis::runtime {
 
 i64 complete_call(const arch::KernelUcontext& program, i64 result) {
+  const u64 number = program.context.rax;
+  if (number == __NR_semop || number == __NR_semtimedop) return complete_semaphores(program, result);
   if (!ids_on()) return result;
   switch (program.context.rax) {  // the number: the kernel puts it back before it delivers the trap's SIGSYS
     case __NR_wait4:

@@ -7,6 +7,7 @@
 
 #include "runtime/ids.h"
 #include "runtime/ids_kinds.h"
+#include "runtime/ipc_notes.h"
 #include "runtime/program_memory.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
@@ -81,9 +82,13 @@ i64 control(Trap& trap, IdKind kind) {
 }
 
 i64 get(Trap& trap, IdKind kind) {
-  const i64 result =
-      raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2]);
-  return result < 0 ? result : virtual_object(kind, static_cast<i32>(result));
+  i64 result = raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2]);
+  if (result >= 0) result = virtual_object(kind, static_cast<i32>(result));
+  note_object(kind == IdKind::Semaphore      ? wire::NotedObject::Semaphore
+              : kind == IdKind::MessageQueue ? wire::NotedObject::MessageQueue
+                                             : wire::NotedObject::SharedMemory,
+              result);
+  return result;
 }
 
 i64 use(Trap& trap, IdKind kind) {
@@ -113,7 +118,8 @@ i64 trapped_ipc(Trap& trap) {
       return use(trap, IdKind::SharedMemory);
     case __NR_semop:
     case __NR_semtimedop:
-      return use(trap, IdKind::Semaphore);
+      give_up_fast_call();  // what is counted is counted once
+      return complete_semaphores(*trap.context, use(trap, IdKind::Semaphore));
     case __NR_msgsnd:
     case __NR_msgrcv:
       return use(trap, IdKind::MessageQueue);

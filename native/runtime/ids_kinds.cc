@@ -69,6 +69,12 @@ i64 system_object(IdKind kind, i32 virtual_id) {
                                                                                                : -EINVAL;
 }
 
+bool place_object(IdKind kind, i32 virtual_id, i32 system_id) {
+  const Claimer self{static_cast<u32>(raw_syscall(__NR_gettid)), is_alive};
+  const ObjectName name{kind, owner_of(kind), static_cast<u32>(virtual_id)};
+  return put_object(id_table(), name, static_cast<u64>(system_id), self) == Put::Done;
+}
+
 void release_object(IdKind kind, i32 virtual_id) {
   remove_object(id_table(), {kind, owner_of(kind), static_cast<u32>(virtual_id)});
 }

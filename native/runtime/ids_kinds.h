@@ -13,6 +13,9 @@ i64 virtual_object(wire::IdKind kind, i32 system_id);
 // Translates. -EINVAL for an id that the application does not know.
 i64 system_object(wire::IdKind kind, i32 virtual_id);
 
+// For a restore: what was `virtual_id` in the image is `system_id` now. False if the table is full or has another one of that name.
+bool place_object(wire::IdKind kind, i32 virtual_id, i32 system_id);
+
 // The object is gone.
 void release_object(wire::IdKind kind, i32 virtual_id);
 

@@ -97,7 +97,7 @@ bool may_lead_to_procfs(const char* path) {
   if (*path >= '1' && *path <= '9') return true;
   static constexpr const char* kNames[] = {"self", "thread-self", "task",     "stat",  "status", "exe",
                                            "fd",   "fdinfo",      "children", "locks", "shm",    "sysvipc",
-                                           "sem",  "msg",         "dev",      "sched", "root"};
+                                           "sem",  "msg",         "dev",      "sched", "root",   "uptime"};
   for (const char* name : kNames) {
     if (is_name(path, name)) return true;
   }

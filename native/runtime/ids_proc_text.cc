@@ -5,7 +5,9 @@
 // stat and sched a program's name, which may hold anything, stands in front: these are short, and looked at whole.
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
+#include <linux/time.h>
 
+#include "runtime/clock.h"
 #include "runtime/ids.h"
 #include "runtime/ids_kinds.h"
 #include "runtime/proc_text.h"
@@ -37,6 +39,11 @@ class Copy {
     const u64 bytes = static_cast<u64>(write_signed(digits, translated) - digits);
     if (bytes != length || memcmp(digits, text, length) != 0) changed_ = true;
     put(digits, bytes);
+  }
+
+  void put_changed(const char* text, u64 length) {
+    changed_ = true;
+    put(text, length);
   }
 
   void put_mask(u64 mask) {
@@ -301,6 +308,26 @@ void translate_stat(const char* text, const char* end, u64 own_mask, Copy* copy)
   put_until(&at, end, copy);
 }
 
+// Seconds since the boot and seconds of idle processors, with two digits behind the point.
+void translate_uptime(const char* text, const char* end, Copy* copy) {
+  constexpr i64 kHundredth = 10'000'000;
+  if (clock_offset(CLOCK_BOOTTIME) == 0) return copy->put(text, static_cast<u64>(end - text));
+  const char* at = text;
+  const u64 seconds = read_decimal(at);
+  if (*at != '.') return copy->put(text, static_cast<u64>(end - text));
+  const char* point = ++at;
+  const u64 hundredths = read_decimal(at);
+  if (at - point != 2) return copy->put(text, static_cast<u64>(end - text));
+  i64 since = static_cast<i64>(seconds * 100 + hundredths) + clock_offset(CLOCK_BOOTTIME) / kHundredth;
+  if (since < 0) since = 0;
+  char digits[32];
+  char* place = write_text(write_decimal(digits, static_cast<u64>(since) / 100), ".");
+  *place++ = static_cast<char>('0' + since / 10 % 10);
+  *place++ = static_cast<char>('0' + since % 10);
+  copy->put_changed(digits, static_cast<u64>(place - digits));
+  copy->put(at, static_cast<u64>(end - at));
+}
+
 // name (pid, #threads: n)
 void translate_scheduling(const char* text, const char* end, Copy* copy) {
   const char* at = text;
@@ -343,10 +370,11 @@ i64 translate_text(Scratch* scratch, i32 fd, ProcPlace place, bool close_on_exec
   char* text = reinterpret_cast<char*>(scratch->pointers);
   Copy copy(text + kBufferBytes, close_on_exec);
   i64 result;
-  if (place == ProcPlace::Stat || place == ProcPlace::Scheduling) {
+  if (place == ProcPlace::Stat || place == ProcPlace::Scheduling || place == ProcPlace::Uptime) {
     result = read_whole(fd, text, kBufferBytes);
     const char* end = text + (result > 0 ? result : 0);
     if (result > 0 && place == ProcPlace::Stat) translate_stat(text, end, own_mask, &copy);
+    if (result > 0 && place == ProcPlace::Uptime) translate_uptime(text, end, &copy);
     if (result > 0 && place == ProcPlace::Scheduling) translate_scheduling(text, end, &copy);
   } else {
     result = translate_words(fd, place, own_mask, text, &copy);

@@ -71,6 +71,7 @@ ProcPlace enter_root(const Name& name) {
   if (is(name, "self")) return ProcPlace::Process;
   if (is(name, "thread-self")) return ProcPlace::Task;
   if (is(name, "sysvipc")) return ProcPlace::Ipc;
+  if (is(name, "uptime")) return ProcPlace::Uptime;
   return is(name, "locks") ? ProcPlace::Locks : ProcPlace::Other;
 }
 

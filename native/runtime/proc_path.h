@@ -34,6 +34,8 @@ enum class ProcPlace : u8 {
   SharedMemory,
   Semaphores,
   MessageQueues,
+  // A text that holds a time.
+  Uptime,
 };
 
 inline bool is_text(ProcPlace place) { return place >= ProcPlace::Stat; }

@@ -8,8 +8,8 @@
 //    5  map the image; thread 1 begins with the working set; PR_SET_MM_MAP
 //    6  actions; image ranges; SIGSYS handler; filter (its own calls pass by their instruction pointer)
 //    7  clocks; working directory and umask; fds parked, then placed; epolls filled
-//    8  threads, each up to the gate; the main thread likewise
-//    9  interval timers; report and done pipe closed; gate open; rt_sigreturn
+//    8  threads, each up to the gate; POSIX timers; the main thread likewise; limits
+//    9  timers armed; report and done pipe closed; gate open; rt_sigreturn
 //
 // All or nothing: up to the gate every failure ends the process with a report, and no instruction of the program has
 // run.
@@ -165,9 +165,12 @@ void restore_interposition() {
   mark_phase(&wire::Report::fds_ns);
   create_threads(1, plan().threads.count);
   end_working_set();
+  create_timers();
   prepare_main_thread();
+  set_process_settings();
   mark_phase(&wire::Report::threads_ns);
   arm_itimers();
+  arm_timers();
   mark_phase(&wire::Report::resumed_ns);
   close_report();
   drop_inherited_fds();

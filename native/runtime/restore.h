@@ -51,6 +51,16 @@ void set_clocks();
 void set_directory();
 void arm_itimers();
 
+// restore_timers.cc. POSIX timers: made once all threads are there, armed after the last failure.
+void create_timers();
+void arm_timers();
+
+// restore_settings.cc. Of one thread, by the thread itself, as the last thing before the gate; then of the process, when every
+// thread stands at the gate.
+void set_thread_settings(u64 thread);
+bool sets_credentials();
+void set_process_settings();
+
 // restore_fds.cc
 // Frees the numbers of the program: moves inherited stdio, the done pipe and the table above everything the plan needs, closes all
 // else, and raises the soft limit of open files if that is too low. Changes the fds in `marker` to where they are now.
@@ -60,6 +70,7 @@ void place_fds();                        // at their numbers, then epolls are fi
 void place_table(const Marker& marker);  // moves the table's descriptor to where it stays; after place_fds
 // Closes what is left of the restorer's and puts the limit back.
 void drop_inherited_fds();
+void keep_limit_of_files();  // it has been set to what it is to be
 
 // One object each, from restore_pipes.cc, restore_sockets.cc, restore_timerfd.cc. `park` moves a new fd to its slot.
 void park(i64 fd, u32 slot, const wire::FdEntry& entry);

@@ -190,6 +190,8 @@ void place_table(const Marker& marker) {
   must(park_ids_at(marker.ids_fd, plan().parked_fd), Step::ParkFd, plan().parked_fd);
 }
 
+void keep_limit_of_files() { g_limit_raised = false; }
+
 void drop_inherited_fds() {
   const u64 number = plan().parked_fd, first = plan().park_base;
   if (number > first) raw_syscall(__NR_close_range, first, number - 1, 0);

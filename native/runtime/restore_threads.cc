@@ -64,12 +64,14 @@ void prepare(u64 index) {
          static_cast<u64>(entry.image_tid));
   raw_syscall(__NR_prctl, PR_SET_NAME, entry.name, 0, 0, 0);
   queue_signals(index);
+  set_thread_settings(index);
 }
 
-// True if a thread but the main one has something to do that may fail although the main thread's like has not: queueing
-// a signal (limit of pending signals), or rseq with another length or signature. gs bases are user addresses, checked
+// True if a thread but the main one has something to do that may fail although the main thread's like has not, or that has to be
+// done before the process is what it is to be: credentials; queueing a signal (limit of pending signals), or rseq with another length or signature. gs bases are user addresses, checked
 // by the host.
 bool others_may_fail() {
+  if (sets_credentials()) return true;
   const ThreadEntry& main = thread(0);
   for (u64 i = 1; i < plan().threads.count; i++) {
     const ThreadEntry& entry = thread(i);

@@ -2,6 +2,7 @@
 #include "runtime/state.h"
 
 #include "runtime/births.h"
+#include "runtime/ipc_notes.h"
 #include "runtime/own_filters.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -57,6 +58,7 @@ void start_forked_process() {
   forget_births();
   memset(&g_process, 0, sizeof g_process);
   start_process();
+  forget_undo_notes();
 }
 
 bool owns_memory() {

@@ -96,6 +96,24 @@ i64 arm_timer(Trap& trap) {
                      trap.arguments[3]);
 }
 
+// The kernel counts in ticks of the monotonic clock (times(2)), a hundred in a second.
+i64 times(Trap& trap) {
+  constexpr i64 kTick = kNanosecondsPerSecond / 100;
+  const i64 ticks = issue_once(trap);
+  return is_error(ticks) ? ticks : ticks + clock_offset(CLOCK_MONOTONIC) / kTick;
+}
+
+// Seconds of the boottime clock, rounded up (kernel/sys.c, do_sysinfo), at the start of what is told.
+i64 sysinfo(Trap& trap) {
+  const i64 result = issue_once(trap);
+  if (result != 0) return result;
+  Timespec now;
+  raw_syscall(__NR_clock_gettime, CLOCK_BOOTTIME, &now);
+  now = add_to_time(now, clock_offset(CLOCK_BOOTTIME));
+  const i64 uptime = now.seconds + (now.nanoseconds != 0 ? 1 : 0);
+  return write_program(trap.arguments[0], &uptime, sizeof uptime);
+}
+
 i64 clock_gettime(Trap& trap) {
   Timespec now;
   const u64 clock = static_cast<u32>(trap.arguments[0]);
@@ -122,6 +140,10 @@ i64 trapped_timed_call(Trap& trap) {
       return arm_timer(trap);
     case __NR_clock_gettime:
       return clock_gettime(trap);
+    case __NR_times:
+      return times(trap);
+    case __NR_sysinfo:
+      return sysinfo(trap);
     default:
       return blocking_call(trap);
   }

@@ -68,6 +68,7 @@ struct RuntimeState {
   char runtime_path[kMaxExePath];  // the runtime's own file, executed again at every exec
   RewrittenSite rewritten_sites[kMaxRewrittenSites];
   u64 stacked_filters;  // seccomp filters of the runtime's on top of the first (runtime/ids_signalfd.cc)
+  u64 notes_used;       // bytes of notes at kNotesBase (wire/notes.h)
 };
 
 struct Descriptor {

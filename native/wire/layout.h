@@ -7,7 +7,8 @@
 //     +0x0000000  runtime image: headers, text, own vdso page, data, bss                         16 MiB
 //     +0x1000000  restore plan, mapped private and writable while a process is rebuilt            32 MiB
 //     +0x3000000  image-range table and its bitmap (which pages still come from an image)          8 MiB
-//     +0x3800000  the host kernel's vvar and vdso, moved here at every exec and restore            1 MiB
+//     +0x3800000  the host kernel's vvar and vdso, moved here at every exec and restore          512 KiB
+//     +0x3880000  notes of what the kernel does not tell again (wire/notes.h)                    512 KiB
 //     +0x3900000  parasite arena: frames and command lists of a checkpoint in progress             7 MiB
 //     +0x4000000  translation table, shared by all processes of the application (wire/ids.h)      64 MiB
 //
@@ -29,7 +30,9 @@ inline constexpr u64 kPlanMaxBytes = 0x200'0000;
 inline constexpr u64 kImageTableBase = kWindowBase + 0x300'0000;
 inline constexpr u64 kImageTableMaxBytes = 0x80'0000;
 inline constexpr u64 kHostVdsoHome = kWindowBase + 0x380'0000;
-inline constexpr u64 kHostVdsoMaxBytes = 0x10'0000;
+inline constexpr u64 kHostVdsoMaxBytes = 0x8'0000;
+inline constexpr u64 kNotesBase = kWindowBase + 0x388'0000;
+inline constexpr u64 kNotesMaxBytes = 0x8'0000;
 inline constexpr u64 kParasiteArenaBase = kWindowBase + 0x390'0000;
 inline constexpr u64 kParasiteArenaMaxBytes = 0x70'0000;
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "wire/descriptor.h"
+#include "wire/plan_process.h"
 #include "wire/types.h"
 
 namespace stasis::wire {
@@ -186,6 +187,8 @@ struct Plan {
   Array known_ids;                            // u32 each: no other process is given them
   u32 parked_fd;                              // where the translation table's memfd is to stay; no placed fd
   u32 reserved;
+  Array timers, scheduling;  // TimerEntry, SchedulingEntry
+  u64 settings;              // offset of a SettingsEntry, 0: everything stays as it is inherited
 };
 
 }  // namespace stasis::wire

@@ -53,6 +53,8 @@ enum class Step : u32 {
   OpenDescriptor,  // an open file of the program: subject = fd number in the image, text = path; after ParkFd
   MapIds,          // the translation table; subject = fd
   PlaceId,         // subject = virtual id
+  CreateTimer,     // subject = id of the POSIX timer
+  SetCredentials,  // subject = effective user or group id
   Count
 };
 

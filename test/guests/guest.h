@@ -2,6 +2,7 @@
 //
 // Header comment lines that the runner (guests.test.ts) and scripts/build-guests.sh understand, each on a line of its own:
 //   // mode: checkpoint     the guest calls guest_checkpoint_here() once; it is checkpointed and restored there
+//   // needs: CAP_SETUID   not run as a user without privileges
 //   // pause: SECONDS       how long the runner lets pass between the checkpoint and each restore
 //   // build: static musl   linked in these ways also
 //   // flags: -mavx2        more compiler flags

@@ -28,6 +28,8 @@ interface Guest {
   readonly name: string;
   readonly checkpoint: boolean;
   readonly pauseSeconds: number;
+  /** It cannot run without privileges. */
+  readonly privileged: boolean;
 }
 
 function header(source: string, key: string): string {
@@ -52,6 +54,7 @@ const guests: Guest[] = readdirSync(guestSources)
       name: `${name}${suffix}`,
       checkpoint,
       pauseSeconds: Number(header(source, 'pause') || 0),
+      privileged: header(source, 'needs') !== '',
     }));
   });
 
@@ -117,7 +120,8 @@ async function passesFromBirth(agent: LibraryAgent, course: Course): Promise<voi
 }
 
 describe.each(users)('as $name', (user) => {
-  test.concurrent.each(guests)('$name', { timeout: 180_000 }, async (guest) => {
+  const able = guests.filter((guest) => user.privileged || !guest.privileged);
+  test.concurrent.each(able)('$name', { timeout: 180_000 }, async (guest) => {
     await using home = TestHome.create(user);
     const course = new Course(home, guest);
     expect(existsSync(course.words[0] as string), 'compiled by scripts/test-programs.sh').toBe(true);
