@@ -10,6 +10,7 @@
       "native/checkpoint/eventfd.cc",
       "native/checkpoint/fds.cc",
       "native/checkpoint/files.cc",
+      "native/checkpoint/holders.cc",
       "native/checkpoint/ids.cc",
       "native/checkpoint/limits.cc",
       "native/checkpoint/listeners.cc",

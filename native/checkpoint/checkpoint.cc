@@ -3,12 +3,14 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <thread>
 
 #include "checkpoint/commit.h"
 #include "checkpoint/cut.h"
 #include "checkpoint/fds.h"
+#include "checkpoint/holders.h"
 #include "checkpoint/memory.h"
 #include "checkpoint/pages.h"
 #include "checkpoint/questions.h"
@@ -65,6 +67,9 @@ class Checkpoint {
   Status stop();
   Status read_state();
   Status look_again();
+  Status read_files();
+  Result<bool> hold_pages();
+  Status plan_memory();
   Status write(PartialDirectory directory);
   Status check_runtime_file(const Subject& subject);
   void let_go();
@@ -88,7 +93,10 @@ Status Checkpoint::look_before() {
   while (true) {
     bool passing = false;
     Status seen = look_once(passing);
-    if (seen.ok() || !passing || deadline.passed()) return seen;
+    // A process that is gone by now is none of the application's.
+    const bool gone = !seen.ok() && seen.error().pid != options_.pid &&
+                      (seen.error().kind == ErrorKind::NotFound || seen.error().error == ESRCH);
+    if (seen.ok() || (!passing && !gone) || deadline.passed()) return seen;
     STASIS_TRY(check_cancelled(tree_.cancel));
     std::this_thread::sleep_for(kPassingPause);
   }
@@ -198,17 +206,56 @@ Status Checkpoint::look_again() {
   Findings findings;
   for (const auto& member : tree_.members) {
     STASIS_TRY(check_runtime_file(member->subject));
-    STASIS_TRY(refuse_process(member->subject, *member->status, findings));
+    Status seen = refuse_process(member->subject, *member->status, findings);
+    // Let go already, it may have ended.
+    if (!seen.ok() && !(outcome_.copied && seen.error().kind == ErrorKind::NotFound)) return seen;
   }
   refuse_shared_tables(tree_, findings);
+  if (!findings.empty()) return std::move(findings).error(options_.pid);
+  return {};
+}
+
+Status Checkpoint::read_files() {
+  Findings findings;
   objects_.emplace(STASIS_TRY(Objects::read(tree_.subjects(), shared_links_)));
   shared_memories_.emplace([this] { return objects_->next(); });
   STASIS_TRY(shared_memories_->save_descriptors(*objects_, image_, findings));
   STASIS_TRY(save_fds(*objects_, image_, findings));
   outcome_.fds = objects_->count();
+  if (!findings.empty()) return std::move(findings).error(options_.pid);
+  return {};
+}
+
+// True: what the pages were at this instant can be read after the release. False: there was no room for that.
+Result<bool> Checkpoint::hold_pages() {
+  const bool adopts = std::any_of(image_.processes.begin(), image_.processes.end(),
+                                  [](const image::ProcessImage& section) { return section.process.subreaper; });
+  if (!options_.leave_running || adopts || !may_copy(tree_)) return false;
+  const Deadline deadline = Deadline::in(options_.stop_deadline);
   for (const auto& member : tree_.members) {
-    const auto lines = STASIS_TRY(read_mappings(member->pid(), member->earlier_maps));
+    auto lines = STASIS_TRY(procfs::read_maps(member->pid()));
+    shared_memories_->show_all(member->subject, lines);
+    auto held = HeldPages::make(*member, std::move(lines), deadline, tree_.cancel);
+    if (held.ok()) {
+      member->held = std::make_shared<HeldPages>(std::move(held).value());
+      continue;
+    }
+    if (held.error().error != EAGAIN && held.error().error != ENOMEM) return held.error();
+    for (const auto& other : tree_.members) other->held.reset();
+    shared_memories_->forget_views();
+    return false;
+  }
+  STASIS_TRY(shared_memories_->copy());
+  return true;
+}
+
+Status Checkpoint::plan_memory() {
+  Findings findings;
+  for (const auto& member : tree_.members) {
+    const auto lines = STASIS_TRY(member->held != nullptr ? member->held->lines()
+                                                          : read_mappings(member->pid(), member->earlier_maps));
     member->mappings = STASIS_TRY(plan_mappings(member->subject, lines, file_facts_, *shared_memories_, findings));
+    if (member->held != nullptr) member->held->mark(member->mappings);
   }
   if (!findings.empty()) return std::move(findings).error(options_.pid);
   return {};
@@ -226,9 +273,14 @@ Status Checkpoint::write(PartialDirectory directory) {
   auto writer = STASIS_TRY(image::PageFileWriter::create(directory.fd(), 0));
   auto section = image_.processes.begin();
   for (const auto& member : tree_.members) {
-    outcome_.runs += STASIS_TRY(store_pages(member->subject, *member->memory, member->mappings, writer));
+    const MemoryPages own(*member->memory);
+    const bool held = member->held != nullptr;
+    outcome_.runs += STASIS_TRY(store_pages(member->subject, held ? member->held->pid() : member->pid(),
+                                            held ? *member->held : static_cast<const PageSource&>(own),
+                                            held ? member->held->memory() : *member->memory, member->mappings, writer));
     outcome_.mappings += member->mappings.size();
     for (PlannedMapping& mapping : member->mappings) section->mappings.push_back(std::move(mapping.record));
+    member->held.reset();
     ++section;
   }
   outcome_.runs += STASIS_TRY(shared_memories_->store(writer, image_));
@@ -257,7 +309,11 @@ Result<Outcome> Checkpoint::run() {
   STASIS_TRY(check_cancelled(tree_.cancel));
   STASIS_TRY(stop());
   STASIS_TRY(read_state());
+  STASIS_TRY(read_files());
+  outcome_.copied = STASIS_TRY(hold_pages());
+  if (outcome_.copied) let_go();
   STASIS_TRY(look_again());
+  STASIS_TRY(plan_memory());
   STASIS_TRY(write(std::move(directory)));
   if (!options_.leave_running) {
     STASIS_TRY(end_application(tree_));

@@ -45,6 +45,9 @@ struct Options {
   std::string verified_directory;  // where to leave the stamps of the page files (docs/adr/0005); may be empty
   std::string control_socket;      // the keeper's, told before the application is ended; may be empty
   bool leave_running = false;
+  // leave_running: most memory that the copies of the application's processes may come to use. 0: half of what is
+  // available. If they might need more, the application is held while its pages are written.
+  std::uint64_t max_copy_bytes = 0;
   std::array<StdioIdentity, 3> stdio;
   std::chrono::milliseconds stop_deadline{10000};  // for every thread to stop outside the runtime
   std::string creator_version;
@@ -57,7 +60,8 @@ struct Outcome {
   std::uint64_t page_bytes = 0;
   std::uint64_t mappings = 0, runs = 0, threads = 0, fds = 0;
   std::uint64_t processes = 0;  // zombies included
-  bool ended = false;           // the application was ended
+  bool copied = false;  // the pages were read from copies of the processes (holders.h), and not during the pause
+  bool ended = false;   // the application was ended
 };
 
 // Errors: Unsupported with every finding in Error::details (nothing was stopped, or it goes on); Busy (traced by a

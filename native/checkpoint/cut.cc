@@ -81,7 +81,8 @@ Status Attempt::seize(Member& member) {
   member.status = STASIS_TRY(procfs::read_status(member.pid()));
   const auto stat = STASIS_TRY(procfs::read_stat(member.pid()));
   if (stat.field[kStartTime] != member.start_time) {
-    return Error::plain(ErrorKind::NotFound, "the process is gone and its id belongs to another").with_pid(member.pid());
+    return Error::plain(ErrorKind::NotFound, "the process is gone and its id belongs to another")
+        .with_pid(member.pid());
   }
   member.session.emplace(STASIS_TRY(tracer::Session::seize(member.pid(), tracer::rewinding(member.caught()))));
   return {};
@@ -210,8 +211,9 @@ Status Attempt::put_in_order() {
 }
 
 bool Attempt::executed() const {
-  return executed_ || std::any_of(tree_.members.begin(), tree_.members.end(),
-                     [](const auto& member) { return member->session.has_value() && member->session->executed(); });
+  return executed_ || std::any_of(tree_.members.begin(), tree_.members.end(), [](const auto& member) {
+           return member->session.has_value() && member->session->executed();
+         });
 }
 
 std::optional<Error> Attempt::vfork() const {

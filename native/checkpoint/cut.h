@@ -25,6 +25,7 @@ namespace stasis::checkpoint {
 // the time at which the first process of the successful attempt was stopped. `look_again` is called between attempts
 // if a process has executed another program. Errors: Timeout and Busy when the deadline has passed; NotFound if the first
 // process has ended.
-Status cut(Tree& tree, Deadline deadline, const std::function<Status()>& look_again, Deadline::Clock::time_point& begun);
+Status cut(Tree& tree, Deadline deadline, const std::function<Status()>& look_again,
+           Deadline::Clock::time_point& begun);
 
 }  // namespace stasis::checkpoint

@@ -244,10 +244,10 @@ Result<std::vector<Range>> PageTables::read_entries(const Piece& piece) {
   return ranges;
 }
 
-Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory,
-                                  std::vector<PlannedMapping>& mappings, image::PageFileWriter& writer) {
-  PageTables tables = STASIS_TRY(PageTables::open(subject.pid));
-  const MemoryPages source(memory);
+Result<std::uint64_t> store_pages(const Subject& subject, pid_t pid, const PageSource& source,
+                                  const ProcessMemory& memory, std::vector<PlannedMapping>& mappings,
+                                  image::PageFileWriter& writer) {
+  PageTables tables = STASIS_TRY(PageTables::open(pid));
   Copier copier(source, subject.sites, writer);
   std::uint64_t runs = 0;
   for (PlannedMapping& mapping : mappings) {
@@ -303,6 +303,28 @@ Result<std::vector<Range>> FilePages::parts(std::uint64_t start, std::uint64_t e
     at = hole;
   }
   return parts;
+}
+
+Status CopiedPages::read(std::span<const ProcessMemory::Transfer> transfers) const {
+  for (const ProcessMemory::Transfer& transfer : transfers) {
+    std::memset(transfer.to, 0, transfer.bytes);
+    for (const Part& part : parts_) {
+      const std::uint64_t start = std::max(transfer.address, part.start);
+      const std::uint64_t end = std::min(transfer.address + transfer.bytes, part.start + part.bytes.size());
+      if (start < end)
+        std::memcpy(transfer.to + (start - transfer.address), &part.bytes[start - part.start], end - start);
+    }
+  }
+  return {};
+}
+
+Result<std::vector<Range>> CopiedPages::parts(std::uint64_t start, std::uint64_t end) const {
+  std::vector<Range> result;
+  for (const Part& part : parts_) {
+    const std::uint64_t from = std::max(start, part.start), to = std::min(end, part.start + part.bytes.size());
+    if (from < to) append(result, from, to);
+  }
+  return result;
 }
 
 }  // namespace stasis::checkpoint

@@ -73,13 +73,30 @@ class FilePages : public PageSource {
   int fd_;
 };
 
+// Bytes that were read before. Addresses are those of the parts; between them it has zeros.
+class CopiedPages : public PageSource {
+ public:
+  struct Part {
+    std::uint64_t start;
+    std::vector<std::uint8_t> bytes;
+  };
+  explicit CopiedPages(const std::vector<Part>& parts) : parts_(parts) {}
+  Status read(std::span<const ProcessMemory::Transfer> transfers) const override;
+  Result<std::vector<Range>> parts(std::uint64_t start, std::uint64_t end) const override;
+
+ private:
+  const std::vector<Part>& parts_;  // ascending
+};
+
 // Stores what is not zero in `ranges`, which are offsets in an object and ascend; they lie in the source from `base` on.
 // The runs' addresses are offsets.
 Status store_shared(const PageSource& source, const std::vector<Range>& ranges, std::uint64_t base,
                     std::vector<image::PageRun>& runs, image::PageFileWriter& writer);
 
-// Stores the pages of every mapping and fills `runs`. Returns the number of runs.
-Result<std::uint64_t> store_pages(const Subject& subject, const ProcessMemory& memory,
-                                  std::vector<PlannedMapping>& mappings, image::PageFileWriter& writer);
+// Stores the pages of every mapping and fills `runs`. Returns the number of runs. `pid` is whose page tables tell which
+// pages there are: the subject's, or those of a copy of it. `memory` is that process's.
+Result<std::uint64_t> store_pages(const Subject& subject, pid_t pid, const PageSource& source,
+                                  const ProcessMemory& memory, std::vector<PlannedMapping>& mappings,
+                                  image::PageFileWriter& writer);
 
 }  // namespace stasis::checkpoint

@@ -64,11 +64,12 @@ bool has_own(pid_t pid, pid_t tid, int type) {
 }
 
 Status refuse_threads(const Subject& subject, Findings& findings) {
-  for (const pid_t tid : STASIS_TRY(procfs::list_threads(subject.pid))) {
+  const std::vector<pid_t> threads = STASIS_TRY(procfs::list_threads(subject.pid));
+  for (const pid_t tid : threads) {
     const auto text = procfs::read_text(subject.pid, "task/" + std::to_string(tid) + "/stat");
     if (!text.ok()) continue;
     const auto stat = procfs::parse_stat(text.value());
-    if (tid == subject.pid && stat.ok() && stat.value().state == 'Z') {
+    if (tid == subject.pid && stat.ok() && stat.value().state == 'Z' && threads.size() > 1) {
       findings.add(subject.where(), "the main thread has ended while others go on",
                    "let the main thread wait for them");
     }

@@ -72,7 +72,8 @@ void refuse_shared_tables(const Tree& tree, Findings& findings) {
     if (!stat.ok()) continue;
     const auto parent = static_cast<pid_t>(stat.value().field[kParent]);
     if (share_memory(parent, member->pid())) {
-      findings.add(member->subject.where(), "the memory of its parent, process " + std::to_string(parent) + " (CLONE_VM)",
+      findings.add(member->subject.where(),
+                   "the memory of its parent, process " + std::to_string(parent) + " (CLONE_VM)",
                    "use threads, or fork without CLONE_VM");
     }
   }

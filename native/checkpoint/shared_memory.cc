@@ -70,7 +70,14 @@ SharedMemories::Memory& SharedMemories::find(std::uint64_t device, std::uint64_t
 std::uint32_t SharedMemories::show(const Subject& subject, const procfs::MapLine& line) {
   Memory& memory = find(line.device, line.inode);
   const std::uint64_t length = line.end - line.start;
-  memory.views.push_back({&subject, line.start, length, line.offset});
+  if (copied_) return memory.record.object;
+  // A private mapping's own pages hide the object's: what it shows counts only where nothing else shows it.
+  const View view{&subject, line.start, length, line.offset};
+  if (line.shared) {
+    memory.views.insert(memory.views.begin() + static_cast<std::ptrdiff_t>(memory.shared_views++), view);
+  } else {
+    memory.views.push_back(view);
+  }
   if (!is_shared_anonymous(line)) {
     memory.record.kind = image::SharedMemoryKind::Memfd;
     memory.record.name = memory_file_name(line.name);
@@ -117,6 +124,52 @@ Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, F
   return {};
 }
 
+void SharedMemories::show_all(const Subject& subject, const std::vector<procfs::MapLine>& lines) {
+  for (const procfs::MapLine& line : lines) {
+    if (line.end <= wire::kWindowBase || line.start >= wire::kWindowEnd) {
+      if (is_shared_anonymous(line) || is_memory_file(line.name)) (void)show(subject, line);
+    }
+  }
+}
+
+void SharedMemories::forget_views() {
+  for (Memory& memory : memories_) {
+    memory.views.clear();
+    memory.shared_views = 0;
+  }
+}
+
+Status SharedMemories::copy() {
+  for (Memory& memory : memories_) STASIS_TRY(copy(memory));
+  copied_ = true;
+  return {};
+}
+
+Status SharedMemories::copy(Memory& memory) {
+  const auto take = [&](const PageSource& source, std::uint64_t start, std::uint64_t end,
+                        std::uint64_t base) -> Status {
+    for (const Range& part : STASIS_TRY(source.parts(base + start, base + end))) {
+      auto& copy = memory.copied.emplace_back();
+      copy.start = part.start - base;
+      copy.bytes.resize(part.end - part.start);
+      const ProcessMemory::Transfer transfer{part.start, copy.bytes.data(), copy.bytes.size()};
+      STASIS_TRY(source.read({&transfer, 1}));
+    }
+    return {};
+  };
+  if (memory.fd.has_value()) return take(FilePages(memory.fd->get()), 0, round_up(memory.record.bytes), 0);
+  std::vector<Range> covered;
+  for (const View& view : memory.views) {
+    const auto process = STASIS_TRY(ProcessMemory::open(view.subject->pid));
+    for (const Range& part : add_uncovered(covered, view.offset, view.offset + view.length)) {
+      STASIS_TRY(take(MemoryPages(process), part.start, part.end, view.address - view.offset));
+    }
+  }
+  std::sort(memory.copied.begin(), memory.copied.end(),
+            [](const CopiedPages::Part& a, const CopiedPages::Part& b) { return a.start < b.start; });
+  return {};
+}
+
 Status SharedMemories::store_file(Memory& memory, image::PageFileWriter& writer) {
   return store_shared(FilePages(memory.fd->get()), {{0, round_up(memory.record.bytes)}}, 0, memory.record.runs, writer);
 }
@@ -137,7 +190,12 @@ Status SharedMemories::store_views(Memory& memory, image::PageFileWriter& writer
 Result<std::uint64_t> SharedMemories::store(image::PageFileWriter& writer, image::Image& image) {
   std::uint64_t runs = 0;
   for (Memory& memory : memories_) {
-    STASIS_TRY(memory.fd.has_value() ? store_file(memory, writer) : store_views(memory, writer));
+    if (copied_) {
+      const std::vector<Range> all{{0, round_up(memory.record.bytes)}};
+      STASIS_TRY(store_shared(CopiedPages(memory.copied), all, 0, memory.record.runs, writer));
+    } else {
+      STASIS_TRY(memory.fd.has_value() ? store_file(memory, writer) : store_views(memory, writer));
+    }
     runs += memory.record.runs.size();
     image.shared_memory.push_back(std::move(memory.record));
   }

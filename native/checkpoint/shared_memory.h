@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "checkpoint/objects.h"
+#include "checkpoint/pages.h"
 #include "checkpoint/subject.h"
 #include "image/files.h"
 #include "image/image.h"
@@ -32,6 +33,12 @@ class SharedMemories {
   // only when the application is stopped.
   Status save_descriptors(Objects& objects, image::Image& image, Findings& findings);
 
+  // While the application is held, which is then let go before store(): notes what each mapping in `lines` shows.
+  void show_all(const Subject& subject, const std::vector<procfs::MapLine>& lines);
+  // Then reads all bytes, or, if it is not let go after all, takes the notes back.
+  Status copy();
+  void forget_views();
+
   // Stores the bytes of all and gives their records to the image. Returns the number of runs.
   Result<std::uint64_t> store(image::PageFileWriter& writer, image::Image& image);
 
@@ -43,16 +50,20 @@ class SharedMemories {
   struct Memory {
     std::uint64_t device = 0, inode = 0;
     image::SharedMemory record;
-    std::vector<View> views;
+    std::vector<View> views;  // of shared mappings first
+    std::size_t shared_views = 0;
     std::optional<UniqueFd> fd;
+    std::vector<CopiedPages::Part> copied;
   };
 
   Memory& find(std::uint64_t device, std::uint64_t inode);
+  Status copy(Memory& memory);
   Status store_views(Memory& memory, image::PageFileWriter& writer);
   Status store_file(Memory& memory, image::PageFileWriter& writer);
 
   std::function<std::uint32_t()> next_;
   std::vector<Memory> memories_;
+  bool copied_ = false;
 };
 
 // Whether the name that maps shows is that of shared anonymous memory: the kernel's, or what stands for it in a restored

@@ -22,6 +22,8 @@
 
 namespace stasis::checkpoint {
 
+class HeldPages;
+
 // One process that lives.
 struct Member {
   explicit Member(Subject what) : subject(std::move(what)) {}
@@ -29,12 +31,13 @@ struct Member {
   Subject subject;
   std::uint64_t start_time = 0;  // field 22 of /proc/PID/stat: with the pid, who it is
   std::optional<ProcessMemory> memory;
-  std::optional<procfs::Fields> status;         // /proc/PID/status
-  std::vector<procfs::MapLine> earlier_maps;    // with flags, from the look; empty: it was born since
-  std::optional<tracer::Session> session;       // while it is held ...
-  std::vector<tracer::SettledThread> settled;   // ... and brought out of the runtime
-  std::optional<tracer::ProcessState> state;    // read then
+  std::optional<procfs::Fields> status;        // /proc/PID/status
+  std::vector<procfs::MapLine> earlier_maps;   // with flags, from the look; empty: it was born since
+  std::optional<tracer::Session> session;      // while it is held ...
+  std::vector<tracer::SettledThread> settled;  // ... and brought out of the runtime
+  std::optional<tracer::ProcessState> state;   // read then
   std::vector<PlannedMapping> mappings;
+  std::shared_ptr<HeldPages> held;  // pages of the instant, if not the process's own (holders.h)
 
   pid_t pid() const { return subject.pid; }
   std::uint64_t caught() const { return status->number("SigCgt", 16); }  // signals with a handler

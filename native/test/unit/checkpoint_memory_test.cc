@@ -91,7 +91,10 @@ Planned plan(const MemoryChild& child, std::vector<wire::PageFileIdentity> page_
     auto directory = open_directory(name, "test");
     auto writer = image::PageFileWriter::create(directory.value().get(), 0);
     image::Image image;
-    if (CHECK(writer.ok()) && CHECK(store_pages(subject, memory.value(), result.mappings, writer.value()).ok()) &&
+    if (CHECK(writer.ok()) &&
+        CHECK(store_pages(subject, child.pid(), MemoryPages(memory.value()), memory.value(), result.mappings,
+                          writer.value())
+                  .ok()) &&
         CHECK(shared.store(writer.value(), image).ok())) {
       result.shared = std::move(image.shared_memory);
       result.pages.resize(writer.value().bytes());
