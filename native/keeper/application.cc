@@ -178,7 +178,6 @@ bool Application::finish_start(Failure& failure) {
   } else {
     describe_death(failure);
   }
-  abandon();
   return false;
 }
 
@@ -194,14 +193,44 @@ void Application::describe_death(Failure& failure) {
   failure = failure_of_kind(ErrorKind::Failed, text);
 }
 
-void Application::abandon() {
+namespace {
+
+// Kills every child of the caller but `spared` and reaps it; false if there was none. A half-built process's own children
+// become the caller's when it ends, since the keeper is their subreaper.
+bool kill_children(pid_t spared) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  char text[4096];
+  ssize_t bytes = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+  if (fd >= 0) close(fd);
+  text[bytes > 0 ? bytes : 0] = 0;
+  bool found = false;
+  char* at = text;
+  for (char* end; *at != 0; at = end) {
+    pid_t child = static_cast<pid_t>(strtol(at, &end, 10));
+    if (end == at) break;
+    if (child <= 0 || child == spared) continue;
+    found = true;
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, WNOHANG | __WALL);
+  }
+  return found;
+}
+
+}  // namespace
+
+void Application::abandon(pid_t spared) {
   if (pid_ == 0) return;
   kill(pid_, SIGKILL);
-  // It ends at once unless it hangs in the kernel (a dead network file system); nothing can be done about that, so the
+  // They end at once unless they hang in the kernel (a dead network file system); nothing can be done about that, so the
   // wait is bounded.
-  pollfd dying{pidfd_, POLLIN, 0};
-  if (pidfd_ >= 0) poll(&dying, 1, kDyingMs);
-  waitpid(pid_, nullptr, WNOHANG);
+  constexpr int kPauseMs = 2;
+  for (int waited = 0; waited < kDyingMs; waited += kPauseMs) {
+    const bool first_left = waitpid(pid_, nullptr, WNOHANG | __WALL) == 0;
+    if (!kill_children(spared) && !first_left) break;
+    poll(nullptr, 0, kPauseMs);
+  }
   pid_ = 0;
 }
 

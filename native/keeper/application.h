@@ -23,11 +23,12 @@ class Application {
   // To be polled for POLLHUP until finish_start(); -1 afterwards.
   int done_fd() const { return done_fd_; }
 
-  // After end-of-file on done_fd(): whether the program runs. Waits shortly for a dying process, to tell how it died.
+  // After end-of-file on done_fd(): whether the program runs. Waits shortly for a dying process, to tell how it died. If
+  // it does not run, abandon() is next.
   bool finish_start(Failure& failure);
 
-  // Kills and reaps a half-built process.
-  void abandon();
+  // Kills and reaps half-built processes: every child but `spared`, and theirs.
+  void abandon(pid_t spared);
 
   pid_t pid() const { return pid_; }
   const wire::Report& report() const { return *report_; }

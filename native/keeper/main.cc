@@ -167,7 +167,7 @@ bool Keeper::bring_up(Failure& failure) {
 }
 
 int Keeper::fail(const Failure& failure) {
-  application.abandon();
+  application.abandon(witness_.pid());
   witness_.stop();
   // Removed before the caller is told, so that it finds nothing.
   control_.withdraw();

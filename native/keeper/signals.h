@@ -26,6 +26,7 @@ class Witness {
   // to the keeper.
   void start();
   void stop();
+  pid_t pid() const { return pid_; }  // 0: there is none
   // A child was reaped: the witness may have been killed.
   void reaped(pid_t pid) {
     if (pid == pid_) pid_ = 0;

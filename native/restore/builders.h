@@ -4,6 +4,7 @@
 
 #include "base/result.h"
 #include "image/image.h"
+#include "restore/group_plan.h"
 #include "restore/plan_builder.h"
 #include "restore/prepare.h"
 
@@ -16,25 +17,27 @@ Status check_compatibility(const image::Image& image, const RestoreInputs& input
 Status plan_memory(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
                    PlanBuilder& plan, PreparedRestore& prepared);
 
-// files.cc: open files and stdio, working directory.
-Status plan_files(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
-Status plan_pipes(const image::Image& image, PlanBuilder& plan);
-Status plan_sockets(const image::Image& image, PlanBuilder& plan);
-Status plan_eventfds(const image::Image& image, PlanBuilder& plan);
-Status plan_timerfds(const image::Image& image, PlanBuilder& plan);
-Status plan_epolls(const image::Image& image, const image::ProcessImage& section,
-                   PlanBuilder& plan);  // last of the fds: refers to placed numbers
+// files.cc: the working directory of a process; open files and stdio.
+Status plan_directory(const image::ProcessImage& section, PlanBuilder& plan);
+Status plan_files(const image::Image& image, GroupBuilder& plan);
+Status plan_pipes(const image::Image& image, GroupBuilder& plan);
+Status plan_sockets(const image::Image& image, GroupBuilder& plan);
+Status plan_eventfds(const image::Image& image, GroupBuilder& plan);
+Status plan_timerfds(const image::Image& image, GroupBuilder& plan);
+Status plan_epolls(const image::Image& image, GroupBuilder& plan);  // last of the fds: refers to the others' slots
 
-// signals.cc: actions, queued signals, interval timers, clocks. After plan_threads, whose order it refers to.
-Status plan_signals(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
+// signals.cc: actions, queued signals, interval timers. After plan_threads, whose order it refers to.
+Status plan_signals(const image::ProcessImage& section, PlanBuilder& plan);
 
 // posix_timers.cc, settings.cc: credentials, limits, scheduling.
 Status plan_timers(const image::ProcessImage& section, PlanBuilder& plan);
 Status plan_settings(const image::ProcessImage& section, PlanBuilder& plan);
 
-// ids.cc: what the process is to be known by, and where its table's descriptor stays. After all fds.
-Status plan_ids(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                PlanBuilder& plan);
+// ids.cc: what nobody else is to be known by, where the table's descriptor stays, and the clocks. After all placements.
+Status plan_ids(const image::Image& image, const std::vector<PlanBuilder>& plans, GroupBuilder& group);
+
+// tree.cc: the tasks.
+Status plan_tree(const image::Image& image, GroupBuilder& group);
 
 // threads.cc: the frames that threads return into.
 Status plan_threads(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);

@@ -3,9 +3,9 @@
 
 namespace stasis::restore {
 
-Status plan_eventfds(const image::Image& image, PlanBuilder& plan) {
+Status plan_eventfds(const image::Image& image, GroupBuilder& plan) {
   for (const image::Eventfd& eventfd : image.eventfds) {
-    const PlanBuilder::Place place = plan.add_slot(eventfd.object);
+    const GroupBuilder::Place place = plan.add_slot(eventfd.object);
     if (place.fd < 0) continue;
     wire::FdEntry& entry = plan.add_fd(wire::FdKind::Eventfd, place.slot, place.fd);
     entry.value = eventfd.count;

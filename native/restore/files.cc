@@ -116,18 +116,24 @@ Status check_cwd(const std::string& path) {
 
 }  // namespace
 
-Status plan_files(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan) {
+Status plan_directory(const image::ProcessImage& section, PlanBuilder& plan) {
   STASIS_TRY(check_cwd(section.process.cwd));
   plan.plan.cwd = plan.add_string(section.process.cwd);
   plan.plan.umask = section.process.umask;
+  return {};
+}
+
+Status plan_files(const image::Image& image, GroupBuilder& plan) {
+  plan.group.cwd = plan.add_string(image.first().process.cwd);
+  plan.group.umask = image.first().process.umask;
   for (const image::Stdio& stdio : image.stdio) {
-    const PlanBuilder::Place place = plan.add_slot(stdio.object);
+    const GroupBuilder::Place place = plan.add_slot(stdio.object);
     if (place.fd < 0) continue;
     wire::FdEntry& entry = plan.add_fd(wire::FdKind::Stdio, place.slot, place.fd);
     entry.value = stdio.stream;
   }
   for (const image::OpenFile& file : image.open_files) {
-    const PlanBuilder::Place place = plan.add_slot(file.object);
+    const GroupBuilder::Place place = plan.add_slot(file.object);
     if (place.fd < 0) continue;
     STASIS_TRY(check_open_file(file, place.fd));
     const std::uint64_t path = plan.add_string(file.path);

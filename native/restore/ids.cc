@@ -15,12 +15,14 @@ namespace {
 constexpr int kPreferredFd = 1023;
 constexpr int kFirstFd = 3;
 
-Result<int> parked_fd(const PlanBuilder& plan) {
+Result<int> parked_fd(const std::vector<PlanBuilder>& plans) {
   struct rlimit limit;
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
     return Error::of_errno("getrlimit", "asking for the limit of open files");
   std::set<int> used;
-  for (const wire::FdPlacement& placement : plan.placements) used.insert(placement.fd);
+  for (const PlanBuilder& plan : plans) {
+    for (const wire::FdPlacement& placement : plan.placements) used.insert(placement.fd);
+  }
   const int most = static_cast<int>(std::min<rlim_t>(limit.rlim_max, 1 << 20)) - 1;
   for (int fd = std::min(kPreferredFd, most); fd >= kFirstFd; --fd) {
     if (!used.contains(fd)) return fd;
@@ -34,20 +36,20 @@ Result<int> parked_fd(const PlanBuilder& plan) {
 
 }  // namespace
 
-Status plan_ids(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                PlanBuilder& plan) {
-  if (!inputs.keeps_ids) {
-    plan.plan.version = wire::kPlanVersionWithoutIds;
-    return {};
+Status plan_ids(const image::Image& image, const std::vector<PlanBuilder>& plans, GroupBuilder& group) {
+  group.group.parked_fd = static_cast<std::uint32_t>(STASIS_TRY(parked_fd(plans)));
+  group.group.monotonic_ns = image.clock.monotonic_ns;
+  group.group.boottime_ns = image.clock.boottime_ns;
+  std::set<std::uint32_t> known;
+  for (const image::KnownIds& ids : image.known_ids) known.insert(ids.processes.begin(), ids.processes.end());
+  for (const image::ProcessImage& section : image.processes) {
+    const image::Process& process = section.process;
+    for (const std::int32_t id : {process.pid, process.parent_pid, process.group_id, process.session_id}) {
+      if (id > 1) known.insert(static_cast<std::uint32_t>(id));
+    }
+    for (const image::Thread& thread : section.threads) known.insert(static_cast<std::uint32_t>(thread.tid));
   }
-  plan.plan.pid = section.process.pid;
-  plan.plan.parent_pid = section.process.parent_pid;
-  plan.plan.group_id = section.process.group_id;
-  plan.plan.session_id = section.process.session_id;
-  plan.plan.parked_fd = static_cast<std::uint32_t>(STASIS_TRY(parked_fd(plan)));
-  for (const image::KnownIds& known : image.known_ids) {
-    plan.known_ids.insert(plan.known_ids.end(), known.processes.begin(), known.processes.end());
-  }
+  group.known_ids.assign(known.begin(), known.end());
   return {};
 }
 

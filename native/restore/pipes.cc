@@ -17,10 +17,10 @@ std::uint64_t pipe_max_bytes() {
 
 }  // namespace
 
-Status plan_pipes(const image::Image& image, PlanBuilder& plan) {
+Status plan_pipes(const image::Image& image, GroupBuilder& plan) {
   const std::uint64_t max_bytes = image.pipes.empty() ? 0 : pipe_max_bytes();
   for (const image::Pipe& pipe : image.pipes) {
-    const PlanBuilder::Place reader = plan.add_slot(pipe.object, 0), writer = plan.add_slot(pipe.object, 1);
+    const GroupBuilder::Place reader = plan.add_slot(pipe.object, 0), writer = plan.add_slot(pipe.object, 1);
     const std::int32_t fd = reader.fd < 0 ? writer.fd : reader.fd;
     if (fd < 0) continue;
     if (pipe.capacity > max_bytes) {

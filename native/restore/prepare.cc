@@ -19,14 +19,15 @@ namespace {
 // (memfd_create(2)).
 constexpr unsigned kNoexecSeal = 8;  // MFD_NOEXEC_SEAL
 
-Status check_fd_limit(const PlanBuilder& plan) {
+Status check_fd_limit(const GroupBuilder& group, const std::vector<PlanBuilder>& plans) {
+  const std::uint64_t needed = highest_fd_needed(group, plans);
   struct rlimit limit;
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
     return Error::of_errno("getrlimit", "asking for the limit of open files");
-  if (limit.rlim_max > plan.highest_fd_needed()) return {};
+  if (limit.rlim_max > needed) return {};
   return Error::plain(ErrorKind::Failed,
-                      "the restore needs file descriptors up to " + std::to_string(plan.highest_fd_needed()) +
-                          ", and the limit is " + std::to_string(limit.rlim_max),
+                      "the restore needs file descriptors up to " + std::to_string(needed) + ", and the limit is " +
+                          std::to_string(limit.rlim_max),
                       "raise the hard limit of open files (ulimit -Hn)");
 }
 
@@ -44,38 +45,74 @@ std::vector<std::string> files_of(const image::Image& image, const RestoreInputs
 
 }  // namespace
 
-Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& inputs) {
-  PreparedRestore prepared;
-  PlanBuilder plan;
-  STASIS_TRY(check_compatibility(image, inputs));
-  if (image.processes.size() > 1) {
-    return Error::plain(ErrorKind::Unsupported,
-                        "the image holds " + std::to_string(image.processes.size()) + " processes, not one");
-  }
-  const image::ProcessImage& section = image.first();
-  plan.use_descriptors(section.descriptors);
+namespace {
+
+Status plan_objects(const image::Image& image, GroupBuilder& group) {
+  STASIS_TRY(plan_files(image, group));
+  STASIS_TRY(plan_pipes(image, group));
+  STASIS_TRY(plan_sockets(image, group));
+  STASIS_TRY(plan_eventfds(image, group));
+  STASIS_TRY(plan_timerfds(image, group));
+  return plan_epolls(image, group);
+}
+
+Status plan_process(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
+                    const GroupBuilder& group, PlanBuilder& plan, PreparedRestore& prepared) {
   STASIS_TRY(plan_memory(image, section, inputs, plan, prepared));
-  plan_working_set(inputs.working_set, plan);
-  STASIS_TRY(plan_files(image, section, plan));
-  STASIS_TRY(plan_pipes(image, plan));
-  STASIS_TRY(plan_sockets(image, plan));
-  STASIS_TRY(plan_eventfds(image, plan));
-  STASIS_TRY(plan_timerfds(image, plan));
-  STASIS_TRY(plan_epolls(image, section, plan));
-  STASIS_TRY(plan_ids(image, section, inputs, plan));
+  STASIS_TRY(plan_directory(section, plan));
+  place_descriptors(section.descriptors, group, plan);
   STASIS_TRY(plan_threads(image, section, plan));
-  STASIS_TRY(plan_signals(image, section, plan));
+  STASIS_TRY(plan_signals(section, plan));
   STASIS_TRY(plan_timers(section, plan));
   STASIS_TRY(plan_settings(section, plan));
-  STASIS_TRY(check_fd_limit(plan));
-  plan.plan.runtime_path = plan.add_string(inputs.runtime_path);
   plan.plan.exe_path = plan.add_string(section.process.exe_path);
+  return {};
+}
+
+// What only a runtime of one process finds in its plan.
+Status plan_single(const image::Image& image, const RestoreInputs& inputs, PlanBuilder& plan) {
+  if (image.processes.size() > 1) {
+    return Error::plain(ErrorKind::Incompatible,
+                        "the image holds several processes, and its runtime rebuilds only one");
+  }
+  plan.plan.version = inputs.plan_version;
+  if (inputs.plan_version == wire::kPlanVersionWithoutIds) return {};
+  const image::Process& process = image.first().process;
+  plan.plan.pid = process.pid;
+  plan.plan.parent_pid = process.parent_pid;
+  plan.plan.group_id = process.group_id;
+  plan.plan.session_id = process.session_id;
+  return {};
+}
+
+}  // namespace
+
+Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& inputs) {
+  PreparedRestore prepared;
+  STASIS_TRY(check_compatibility(image, inputs));
+  const bool single = inputs.plan_version < wire::kPlanVersion;
+  std::vector<PlanBuilder> plans(image.processes.size());
+  GroupBuilder group = single ? GroupBuilder(plans.front()) : GroupBuilder();
+  for (const image::ProcessImage& section : image.processes) group.use_descriptors(section.descriptors);
+  STASIS_TRY(plan_objects(image, group));
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (image.processes[i].process.state == image::ProcessState::Zombie) continue;
+    STASIS_TRY(plan_process(image, image.processes[i], inputs, group, plans[i], prepared));
+  }
+  plan_working_set(inputs.working_set, plans.front());
+  STASIS_TRY(plan_ids(image, plans, group));
+  STASIS_TRY(plan_tree(image, group));
+  STASIS_TRY(check_fd_limit(group, plans));
+  group.group.runtime_path = group.add_string(inputs.runtime_path);
   prepared.runtime_path = inputs.runtime_path;
   prepared.files = files_of(image, inputs);
-  prepared.warnings = plan.warnings;
-  prepared.fds = plan.placements.size();
-  prepared.threads = plan.threads.size();
-  prepared.plan = STASIS_TRY(plan.finish());
+  for (const PlanBuilder& plan : plans) {
+    prepared.fds += plan.placements.size();
+    prepared.threads += plan.threads.size();
+    prepared.warnings.insert(prepared.warnings.end(), plan.warnings.begin(), plan.warnings.end());
+  }
+  if (single) STASIS_TRY(plan_single(image, inputs, plans.front()));
+  prepared.plan = single ? STASIS_TRY(finish_single(group, plans.front())) : STASIS_TRY(finish_plans(group, plans));
   return prepared;
 }
 

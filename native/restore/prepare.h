@@ -28,10 +28,10 @@ struct PageFileLocation {
 };
 
 struct RestoreInputs {
-  std::vector<PageFileLocation> page_files;        // as Image::page_files
-  std::vector<wire::WorkingSetRange> working_set;  // as read_working_set gives it
-  bool keeps_ids = true;                           // whether that runtime does (knows_ids of restore/start.h)
-  std::string runtime_path;                        // absolute; the file that will be executed, of the image's build id
+  std::vector<PageFileLocation> page_files;         // as Image::page_files
+  std::vector<wire::WorkingSetRange> working_set;   // as read_working_set gives it
+  std::uint32_t plan_version = wire::kPlanVersion;  // that runtime's (plan_version_of in restore/start.h)
+  std::string runtime_path;                         // absolute; the file that will be executed, of the image's build id
 };
 
 struct PreparedRestore {

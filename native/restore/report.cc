@@ -67,6 +67,12 @@ constexpr StepWords kSteps[] = {
     {Step::PlaceId, "", "giving a process or thread its id back", Subject::Thread},
     {Step::CreateTimer, "timer_create", "making the POSIX timer", Subject::Number},
     {Step::SetCredentials, "", "becoming the user or group", Subject::Number},
+    {Step::MakeTask, "clone", "making a process", Subject::Thread},
+    {Step::SetSession, "setsid", "making a session", Subject::None},
+    {Step::SetGroup, "setpgid", "joining a process group", Subject::Thread},
+    {Step::MakeSegment, "memfd_create", "making shared memory", Subject::Path},
+    {Step::FillSegment, "pwrite", "filling shared memory", Subject::Path},
+    {Step::Meet, "", "waiting for the application's other processes", Subject::None},
 };
 
 const StepWords* words_of(Step step) {
@@ -134,6 +140,7 @@ const char* remedy_of(Step step, int error) {
       if (error == ENOENT) return "make the directory of the socket's path again";
       return "";
     case Step::CreateThread:
+    case Step::MakeTask:
       return error == EAGAIN ? "raise the limit of processes (ulimit -u, or the container's pids limit)" : "";
     default:
       return "";
@@ -188,6 +195,7 @@ Error error_of_report(const wire::Report& report) {
   Error error = Error::of_errno(report.error, words->syscall, words->doing);
   error.remedy = remedy_of(step, report.error);
   set_subject(error, report, *words, text);
+  if (report.process != 0) error.doing += ", in process " + std::to_string(report.process);
   // What is missing or forbidden inside a restore is a failed restore, not a snapshot that was not found. Starting a
   // program is another matter: there the path is the user's.
   if (step >= Step::MapPlan && error.kind == ErrorKind::NotFound) error.kind = ErrorKind::Failed;

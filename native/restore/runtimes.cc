@@ -15,6 +15,7 @@
 #include "restore/start.h"
 #include "wire/descriptor.h"
 #include "wire/layout.h"
+#include "wire/plan.h"
 
 namespace stasis::restore {
 
@@ -51,14 +52,18 @@ std::string installed_runtime(const std::string& build_id, const std::string& di
   return is_build_id(build_id) && access(path.c_str(), X_OK) == 0 ? path : std::string();
 }
 
-bool knows_ids(const std::string& runtime_path) {
+std::uint32_t plan_version_of(const std::string& runtime_path) {
   // The image begins with the file's headers, and the descriptor lies in its first page (runtime.ld).
   UniqueFd file(open(runtime_path.c_str(), O_RDONLY | O_CLOEXEC));
   wire::Descriptor descriptor{};
   const std::size_t bytes = sizeof descriptor;
   const auto offset = static_cast<off_t>(wire::kDescriptorAddress - wire::kWindowBase);
-  if (!file || pread(file.get(), &descriptor, bytes, offset) != static_cast<ssize_t>(bytes)) return false;
-  return descriptor.magic == wire::kDescriptorMagic && descriptor.version > wire::kDescriptorVersionWithoutIds;
+  if (!file || pread(file.get(), &descriptor, bytes, offset) != static_cast<ssize_t>(bytes) ||
+      descriptor.magic != wire::kDescriptorMagic || descriptor.version <= wire::kDescriptorVersionWithoutIds) {
+    return wire::kPlanVersionWithoutIds;
+  }
+  return descriptor.version <= wire::kDescriptorVersionOfOneProcess ? wire::kPlanVersionOfOneProcess
+                                                                    : wire::kPlanVersion;
 }
 
 Result<std::string> install_runtime(int file, const std::string& build_id, const std::string& directory) {

@@ -1,4 +1,4 @@
-// Signals: actions, what is queued, interval timers; and the clocks, which the timers follow.
+// Signals: actions, what is queued, interval timers.
 #include <algorithm>
 #include <csignal>
 #include <cstring>
@@ -50,12 +50,10 @@ Status plan_queued(const image::ProcessImage& section, PlanBuilder& plan) {
 
 }  // namespace
 
-Status plan_signals(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan) {
+Status plan_signals(const image::ProcessImage& section, PlanBuilder& plan) {
   plan_actions(section, plan);
   for (std::size_t i = 0; i < section.itimers.values.size(); ++i)
     plan.plan.itimers[i / 4][i % 4] = section.itimers.values[i];
-  plan.plan.monotonic_ns = image.clock.monotonic_ns;
-  plan.plan.boottime_ns = image.clock.boottime_ns;
   return plan_queued(section, plan);
 }
 

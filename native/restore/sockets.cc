@@ -7,8 +7,8 @@ namespace stasis::restore {
 
 namespace {
 
-void plan_pair(const image::SocketPair& pair, PlanBuilder& plan) {
-  const PlanBuilder::Place first = plan.add_slot(pair.object, 0), second = plan.add_slot(pair.object, 1);
+void plan_pair(const image::SocketPair& pair, GroupBuilder& plan) {
+  const GroupBuilder::Place first = plan.add_slot(pair.object, 0), second = plan.add_slot(pair.object, 1);
   if (first.fd < 0 && second.fd < 0) return;
   const std::uint64_t to_first = plan.add_bytes(pair.to_first), to_second = plan.add_bytes(pair.to_second);
   wire::FdEntry& entry = plan.add_fd(wire::FdKind::SocketPair, first.slot, first.fd < 0 ? second.fd : first.fd);
@@ -22,8 +22,8 @@ void plan_pair(const image::SocketPair& pair, PlanBuilder& plan) {
   entry.peer_data_bytes = pair.to_second.size();
 }
 
-Status plan_listener(const image::ListeningSocket& socket, PlanBuilder& plan) {
-  const PlanBuilder::Place place = plan.add_slot(socket.object);
+Status plan_listener(const image::ListeningSocket& socket, GroupBuilder& plan) {
+  const GroupBuilder::Place place = plan.add_slot(socket.object);
   if (place.fd < 0) return {};
   const std::uint64_t printable = plan.add_string(socket.printable);
   wire::FdEntry& entry = plan.add_fd(wire::FdKind::Listen, place.slot, place.fd);
@@ -44,7 +44,7 @@ Status plan_listener(const image::ListeningSocket& socket, PlanBuilder& plan) {
 
 }  // namespace
 
-Status plan_sockets(const image::Image& image, PlanBuilder& plan) {
+Status plan_sockets(const image::Image& image, GroupBuilder& plan) {
   for (const image::SocketPair& pair : image.socket_pairs) plan_pair(pair, plan);
   for (const image::ListeningSocket& socket : image.listening_sockets) STASIS_TRY(plan_listener(socket, plan));
   return {};

@@ -44,7 +44,7 @@ launch::KeeperOptions keeper_options(const StartOptions& options, const std::str
   keeper.timeout = options.timeout;
   keeper.shift_ids = options.shift_ids;
   keeper.fast_path = options.fast_path;
-  keeper.keeps_ids = knows_ids(runtime);
+  keeper.keeps_ids = plan_version_of(runtime) != wire::kPlanVersionWithoutIds;
   keeper.working_set = working_set_arguments(options.stamp_directory, options.image, records_checksum);
   return keeper;
 }
@@ -65,7 +65,7 @@ Result<Laid> lay_down(const StartOptions& options, Clock::time_point origin) {
   }
   inputs.runtime_path =
       STASIS_TRY(install_runtime(opened.runtime.get(), opened.image.runtime.build_id, options.runtime_directory));
-  inputs.keeps_ids = knows_ids(inputs.runtime_path);
+  inputs.plan_version = plan_version_of(inputs.runtime_path);
   PreparedRestore prepared = STASIS_TRY(prepare(opened.image, inputs));
   laid.plan = STASIS_TRY(seal_plan(prepared.plan));
   laid.runtime = prepared.runtime_path;

@@ -71,8 +71,8 @@ Error become_keeper(const StartOptions& options);
 // Where the runtime of that build id lies, if it does; else an empty string.
 std::string installed_runtime(const std::string& build_id, const std::string& directory);
 
-// Whether a program restored under that runtime keeps its ids: what its descriptor says. False if it has none.
-bool knows_ids(const std::string& runtime_path);
+// The version of the plan that the runtime takes, by its descriptor.
+std::uint32_t plan_version_of(const std::string& runtime_path);
 
 // Puts the runtime in `file` at DIRECTORY/BUILD-ID unless it is there, and gives the path. Damaged if the file has
 // another build id.

@@ -20,9 +20,9 @@ bool is_realtime(std::uint32_t clock) { return clock == CLOCK_REALTIME || clock 
 
 }  // namespace
 
-Status plan_timerfds(const image::Image& image, PlanBuilder& plan) {
+Status plan_timerfds(const image::Image& image, GroupBuilder& plan) {
   for (const image::Timerfd& timerfd : image.timerfds) {
-    const PlanBuilder::Place place = plan.add_slot(timerfd.object);
+    const GroupBuilder::Place place = plan.add_slot(timerfd.object);
     if (place.fd < 0) continue;
     std::int64_t value = timerfd.remaining_ns;
     // A periodic timer that has expired shows no time until it is read (fs/timerfd.c): its next period begins now.

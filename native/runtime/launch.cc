@@ -209,7 +209,8 @@ void set_memory_map(const InitialStack& initial, u64* stack, const Program& prog
   // The process that takes a checkpoint is no ancestor of this one, which Yama (kernel.yama.ptrace_scope 1) would
   // forbid. EINVAL without Yama.
   raw_syscall(__NR_prctl, PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
-  report_done(marker);
+  report_done();
+  close_report(marker);
   stasis_enter_program(program.has_interpreter ? program.interpreter.entry : program.file.entry, program_stack);
 }
 

@@ -13,6 +13,7 @@ namespace stasis::runtime {
 namespace {
 
 STASIS_HOT wire::Report* g_report;
+i32 g_process_of_report;
 
 constexpr i32 kFailureStatus = 126;
 
@@ -82,22 +83,38 @@ wire::Report* report_page() { return g_report; }
 
 void report_fail(wire::Step step, i64 error, u64 subject, u64 extent, const char* text) {
   if (error < 0) error = -error;
-  if (g_report != nullptr) {
+  u32 pending = 0;
+  if (g_report != nullptr &&
+      __atomic_compare_exchange_n(&g_report->state, &pending, static_cast<u32>(wire::ReportState::Failing), false,
+                                  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    g_report->process = g_process_of_report;
     g_report->step = static_cast<u32>(step);
     g_report->error = static_cast<i32>(error);
     g_report->subject = subject;
     g_report->extent = extent;
     copy_string(g_report->text, sizeof g_report->text, text != nullptr ? text : "");
     __atomic_store_n(&g_report->state, static_cast<u32>(wire::ReportState::Failed), __ATOMIC_RELEASE);
-  } else {
+  } else if (g_report == nullptr) {
     print_failure(step, error, text);
-  }
+  }  // else another process of the application has failed before
   for (;;) raw_syscall(__NR_exit_group, kFailureStatus);
 }
 
-void report_done(const Marker& marker) {
-  if (g_report != nullptr) {
+void report_process(i32 virtual_pid) { g_process_of_report = virtual_pid; }
+
+bool report_has_failed() {
+  if (g_report == nullptr) return false;
+  const auto state = static_cast<wire::ReportState>(__atomic_load_n(&g_report->state, __ATOMIC_ACQUIRE));
+  return state == wire::ReportState::Failed || state == wire::ReportState::Failing;
+}
+
+void report_done() {
+  if (g_report != nullptr)
     __atomic_store_n(&g_report->state, static_cast<u32>(wire::ReportState::Done), __ATOMIC_RELEASE);
+}
+
+void close_report(const Marker& marker) {
+  if (g_report != nullptr) {
     raw_syscall(__NR_munmap, g_report, wire::kPageBytes);
     g_report = nullptr;
   }

@@ -17,10 +17,20 @@ void move_report(u64 address);
 // The mapped page, or null.
 wire::Report* report_page();
 
-// Ends the process with status 126. `error` is -errno or errno, `text` may be null.
+// Which process of several the caller is, for its failures.
+void report_process(i32 virtual_pid);
+
+// Whether somebody has reported a failure.
+bool report_has_failed();
+
+// Ends the process with status 126. `error` is -errno or errno, `text` may be null. Of several processes that fail, the
+// first one's words are kept.
 [[noreturn]] void report_fail(wire::Step step, i64 error, u64 subject, u64 extent, const char* text);
 
-// Marks success and closes the report and done fds: the last thing before the program runs.
-void report_done(const Marker& marker);
+// Marks success.
+void report_done();
+
+// Gives up the report page and closes the report and done fds: the last thing before the program runs.
+void close_report(const Marker& marker);
 
 }  // namespace stasis::runtime

@@ -1,18 +1,24 @@
-// Rebuilds one process from a plan (wire/plan.h), in place of itself:
+// Rebuilds an application from a plan (wire/plan.h), in place of itself and of processes that it forks:
 //
 //    1  block every signal; move vvar, vdso and the report page into the window; unmap everything outside it (from here on
 //       the stack is the one in bss)
-//    2  map the plan, for which this may have to wait
-//    3  move stdio, the done pipe and the table of ids out of the way, close all other fds; the process gets its ids
-//    4  open the files to map
-//    5  map the image; thread 1 begins with the working set; PR_SET_MM_MAP
-//    6  actions; image ranges; SIGSYS handler; filter (its own calls pass by their instruction pointer)
-//    7  clocks; working directory and umask; fds parked, then placed; epolls filled
-//    8  threads, each up to the gate; POSIX timers; the main thread likewise; limits
-//    9  timers armed; report and done pipe closed; gate open; rt_sigreturn
+//    2  map the group's plan, for which this may have to wait
+//    3  move stdio, the done pipe and the table of ids out of the way, close all other fds; the image's ids are reserved
+//    4  of several processes: handler and filter, which children inherit (the runtime's own calls pass by their
+//       instruction pointer)
+//    5  what processes share: open file descriptions, parked above all numbers of the program, epolls filled; segments
+//    6  the tree is forked (restore_tree.cc); each process gets its ids
+//    each process then:
+//    7  maps its own plan in the group's place; the first one has filled the segments
+//    8  opens the files to map; maps the image; thread 1 begins with the working set; PR_SET_MM_MAP
+//    9  actions; image ranges; SIGSYS handler; filter
+//   10  working directory and umask; fds put into place
+//   11  threads, each up to the gate; POSIX timers; the main thread likewise; limits
+//   12  all processes meet; the first one marks the report and opens the gate of all
+//   13  timers; report and done pipe closed; gate of the process's threads open; rt_sigreturn
 //
-// All or nothing: up to the gate every failure ends the process with a report, and no instruction of the program has
-// run.
+// All or nothing: up to the gate every failure ends all processes with a report, and no instruction of the program has
+// run. Nothing behind it can fail.
 #include "runtime/restore.h"
 
 #include <linux/auxvec.h>
@@ -36,9 +42,6 @@ namespace {
 
 using wire::Step;
 
-// The report page waits here while memory is cleared: the arena is not used before a checkpoint.
-constexpr u64 kReportHome = wire::kParasiteArenaBase;
-
 alignas(64) u8 g_stack[32768];
 
 // Without an initial value (runtime.ld), which a Marker has.
@@ -50,54 +53,6 @@ union MarkerRoom {
 Marker& g_marker = g_marker_room.marker;
 
 u64 g_sysinfo_ehdr;
-
-struct PlanMessage {  // struct msghdr of recvmsg(2) and what it points to
-  void* name;
-  u32 name_bytes;
-  const void* vector;
-  u64 vector_count;
-  void* control;
-  u64 control_bytes;
-  u32 flags;
-};
-
-struct ControlMessage {  // struct cmsghdr with one fd
-  u64 bytes;
-  i32 level;
-  i32 type;
-  i32 fd;
-  i32 padding;
-};
-
-// The starter makes the plan while this process comes up.
-void receive_plan() {
-  constexpr u64 kHeaderBytes = 16;
-  constexpr i32 kSocketLevel = 1, kRights = 1;  // SOL_SOCKET, SCM_RIGHTS
-  if (g_marker.plan_socket < 0) return;
-  u8 byte;
-  const u64 vector[2] = {reinterpret_cast<u64>(&byte), sizeof byte};
-  ControlMessage control{};
-  PlanMessage message{nullptr, 0, vector, 1, &control, sizeof control, 0};
-  const i64 got = must(raw_syscall(__NR_recvmsg, g_marker.plan_socket, &message, 0), Step::MapPlan);
-  const bool has_fd =
-      control.bytes == kHeaderBytes + sizeof control.fd && control.level == kSocketLevel && control.type == kRights;
-  if (got != 1 || !has_fd) report_fail(Step::MapPlan, ECANCELED, 0, 0, nullptr);
-  g_marker.plan_fd = control.fd;
-}
-
-void map_plan() {
-  constexpr u32 kSeekEnd = 2;
-  const i64 bytes = must(raw_syscall(__NR_lseek, g_marker.plan_fd, 0, kSeekEnd), Step::MapPlan);
-  if (bytes < static_cast<i64>(sizeof(wire::Plan)) || bytes > static_cast<i64>(wire::kPlanMaxBytes)) {
-    report_fail(Step::MapPlan, ENOEXEC, 0, 0, nullptr);
-  }
-  must(raw_syscall(__NR_mmap, wire::kPlanBase, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, g_marker.plan_fd,
-                   0),
-       Step::MapPlan);
-  if (plan().magic != wire::kPlanMagic || plan().bytes != static_cast<u64>(bytes))
-    report_fail(Step::MapPlan, ENOEXEC, 0, 0, nullptr);
-  if (plan().version != wire::kPlanVersion) report_fail(Step::MapPlan, EPROTO, 0, 0, nullptr);
-}
 
 void block_signals() {
   constexpr u32 kSetMask = 2;  // SIG_SETMASK
@@ -114,13 +69,14 @@ void clear_memory() {
 }
 
 void mark_phase(u64 wire::Report::* field) {
-  if (report_page() != nullptr) report_page()->*field = static_cast<u64>(host_clock_ns(kClockMonotonic));
+  if (report_page() != nullptr && task_index() == 0)
+    report_page()->*field = static_cast<u64>(host_clock_ns(kClockMonotonic));
 }
 
 // Gives the page of the report back to the window's reservation, which has no holes.
-void close_report() {
+void end_report() {
   const bool had_page = report_page() != nullptr;
-  report_done(g_marker);
+  close_report(g_marker);
   if (had_page) {
     raw_syscall(__NR_mmap, kReportHome, wire::kPageBytes, PROT_NONE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -135,11 +91,24 @@ void restore_memory() {
   mark_phase(&wire::Report::mapped_ns);
 }
 
+void install_interposition() {
+  must(install_handler(), Step::InstallHandler);
+  must(install_filter(kPartBase | kPartRestored | g_marker.parts, parked_fd()), Step::InstallFilter);
+}
+
+// The filter costs each call of the runtime's own a little, and its installation as much as some hundred calls.
+void install_for_all() {
+  if (has_several_tasks()) install_interposition();
+}
+
 void restore_interposition() {
   set_actions();
   keep_image_semantics();
-  must(install_handler(), Step::InstallHandler);
-  must(install_filter(kPartBase | kPartRestored | g_marker.parts, parked_fd()), Step::InstallFilter);
+  if (has_several_tasks()) {
+    must(install_handler(), Step::InstallHandler);
+  } else {
+    install_interposition();
+  }
   g_state.restored = 1;
   copy_string(g_state.exe_path, sizeof g_state.exe_path, plan_text(plan().exe_path));
   // Where Yama restricts tracing, any process of this user may still take a checkpoint (docs/adr/0006). EINVAL without
@@ -147,33 +116,64 @@ void restore_interposition() {
   raw_syscall(__NR_prctl, PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
 }
 
-[[noreturn]] void restore() {
-  mark_phase(&wire::Report::started_ns);
-  block_signals();
-  clear_memory();
-  receive_plan();
-  map_plan();
+// What is made once, by the first process while it is alone.
+void restore_shared() {
   move_inherited_fds(g_marker);
-  place_process_ids();
-  restore_memory();
-  restore_interposition();
-  set_clocks();
-  set_directory();
+  reserve_ids();
+  open_board();
+  install_for_all();
+  set_directory(group().cwd, group().umask);
   create_fds();
+  create_segments();
+}
+
+void restore_own() {
+  if (task_index() == 0) fill_segments();
+  map_own_plan(g_marker);
+  restore_memory();
+  settle_children();
+  restore_interposition();
+  set_directory(plan().cwd, plan().umask);
   place_fds();
   place_table(g_marker);
   mark_phase(&wire::Report::fds_ns);
+  wait_for(wire::Meeting::Born);  // senders of queued signals are processes of the tree
   create_threads(1, plan().threads.count);
   end_working_set();
   create_timers();
   prepare_main_thread();
   set_process_settings();
+  set_parent_death_signal();
+  drop_inherited_fds(g_marker);
   mark_phase(&wire::Report::threads_ns);
+}
+
+void pass_gate_together() {
+  arrive(wire::Meeting::Ready);
+  if (task_index() != 0) return pass_gate();
+  wait_for(wire::Meeting::Ready);
+  set_clocks();
+  mark_phase(&wire::Report::resumed_ns);
+  report_done();
+  open_gate();
+}
+
+[[noreturn]] void restore() {
+  mark_phase(&wire::Report::started_ns);
+  block_signals();
+  clear_memory();
+  receive_plan(g_marker);
+  map_group_plan(g_marker);
+  begin_tree();
+  restore_shared();
+  build_tree();
+  restore_own();
+  pass_gate_together();
   arm_itimers();
   arm_timers();
-  mark_phase(&wire::Report::resumed_ns);
-  close_report();
-  drop_inherited_fds();
+  leave_tree();
+  close_board();
+  end_report();
   resume();
 }
 

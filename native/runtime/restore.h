@@ -12,6 +12,22 @@
 
 namespace stasis::runtime {
 
+// The report page waits here while memory is cleared, and the board next to it: the arena is not used before a
+// checkpoint.
+inline constexpr u64 kReportHome = wire::kParasiteArenaBase;
+inline constexpr u64 kBoardHome = kReportHome + wire::kPageBytes;
+
+// restore_plan.cc. What stands in the GroupPlan itself stays known; arrays and strings of the group only until
+// map_own_plan, from when on plan() and all of the process's can be used.
+void receive_plan(Marker& marker);
+void map_group_plan(const Marker& marker);
+void map_own_plan(const Marker& marker);
+const wire::GroupPlan& group();
+const wire::TaskEntry& task();  // which the caller is
+u32 task_index();
+bool has_several_tasks();
+void become_task(u32 index);
+
 inline const wire::Plan& plan() { return *reinterpret_cast<const wire::Plan*>(wire::kPlanBase); }
 
 inline const char* plan_text(u64 offset) { return reinterpret_cast<const char*>(wire::kPlanBase + offset); }
@@ -28,13 +44,38 @@ i64 must(i64 result, wire::Step step, u64 subject = 0, u64 extent = 0, const cha
 inline constexpr i32 kClockRealtime = 0, kClockMonotonic = 1, kClockBoottime = 7;
 i64 host_clock_ns(i32 clock);
 
+// restore_tree.cc
+void begin_tree();       // in the first process, before all else that others might notice
+void build_tree();       // forks the tree; returns in every process of it, in its session and group, with its id placed
+void settle_children();  // helpers below have ended, zombies are there, and their SIGCHLDs are pending at the most
+void check_relatives();  // ends the caller if another task has failed or its maker is gone
+void set_parent_death_signal();
+void leave_tree();  // the program is about to run
+[[noreturn]] void end_quietly();
+
+// restore_board.cc: nothing of it does anything where there is one task alone.
+void open_board();
+void close_board();
+wire::BoardTask* board_task(u32 index);
+void arrive(wire::Meeting meeting);
+void wait_for(wire::Meeting meeting);  // until all have arrived
+void open_gate();
+void pass_gate();
+
+// restore_segments.cc
+void create_segments();  // of their size, parked
+void fill_segments();
+
 // restore_memory.cc. Files are opened into the numbers 0, 1, 2 ..., which must be free, and closed by map_memory.
+void open_files(const wire::FileEntry* files, u64 count);
+void close_files(u64 count);
 void open_mapped_files();
 void map_memory();
 void keep_image_semantics();  // set_image_ranges and what a checkpoint must know of the page files
 
 // restore_ids.cc: before any thread is made. Ids in the plan are those that the program knows.
-void place_process_ids();
+void reserve_ids();
+void place_process_ids();  // of the caller's task
 void place_thread_id(const wire::ThreadEntry& entry, i64 system_tid);
 void place_sender(void* info);  // of a signal that is to be queued again: siginfo_t in place
 
@@ -48,7 +89,7 @@ void end_working_set();
 void set_memory_layout();
 void set_actions();
 void set_clocks();
-void set_directory();
+void set_directory(u64 cwd, u32 umask);
 void arm_itimers();
 
 // restore_timers.cc. POSIX timers: made once all threads are there, armed after the last failure.
@@ -62,17 +103,18 @@ bool sets_credentials();
 void set_process_settings();
 
 // restore_fds.cc
-// Frees the numbers of the program: moves inherited stdio, the done pipe and the table above everything the plan needs, closes all
+// Frees the numbers of the program: moves inherited stdio, the done pipe, the plan and the table above everything the plan needs, closes all
 // else, and raises the soft limit of open files if that is too low. Changes the fds in `marker` to where they are now.
 void move_inherited_fds(Marker& marker);
-void create_fds();                       // parked
-void place_fds();                        // at their numbers, then epolls are filled and parked fds closed
+void create_fds();                       // all of the group's, parked; epolls are filled
+void place_fds();                        // the process's at their numbers; parked fds are closed
 void place_table(const Marker& marker);  // moves the table's descriptor to where it stays; after place_fds
-// Closes what is left of the restorer's and puts the limit back.
-void drop_inherited_fds();
+// Closes what is left of the restorer's but the done pipe, and puts the limit back.
+void drop_inherited_fds(const Marker& marker);
 void keep_limit_of_files();  // it has been set to what it is to be
 
 // One object each, from restore_pipes.cc, restore_sockets.cc, restore_timerfd.cc. `park` moves a new fd to its slot.
+u64 slot_fd(u32 slot);  // where it is parked
 void park(i64 fd, u32 slot, const wire::FdEntry& entry);
 void create_pipe(const wire::FdEntry& entry);
 void create_socket_pair(const wire::FdEntry& entry);

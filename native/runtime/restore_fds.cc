@@ -1,11 +1,12 @@
 // File descriptors of a restored process.
 //
-//     0 .. park_base - 1                 the program's numbers; also where new fds appear before they are parked
+//     0 .. park_base - 1                 the program's numbers; also where new fds appear before they are parked, and
+//                                        where files to map are opened
 //     park_base .. + slot_count - 1      parked: one number for each end of an open file description
-//     above                              the restorer's own: inherited stdio, the table of ids, the done pipe
+//     above                              the restorer's own: inherited stdio, the table of ids, the plan, the done pipe
 //
-// Every object is made, parked at its slot, and at last duplicated to each of its numbers; then everything from
-// park_base up is closed.
+// Every object is made once, by the first process while it is alone, and parked at its slot; children inherit all of
+// them. Each process then duplicates those it has to each of its numbers and closes everything from park_base up.
 #include <linux/fcntl.h>
 #include <linux/resource.h>
 #include <linux/stat.h>
@@ -23,7 +24,7 @@ using wire::FdKind;
 using wire::Step;
 
 constexpr u32 kStdioCount = 3;
-constexpr u32 kOwnFds = kStdioCount + 2;  // and the table of ids and the done pipe
+constexpr u32 kOwnFds = kStdioCount + 3;  // and the table of ids, the plan and the done pipe
 constexpr u64 kFdsToSpare = 4;            // that exist for a moment while the highest slot is filled
 constexpr u32 kEfdSemaphore = 1;          // EFD_SEMAPHORE
 constexpr u32 kSeekSet = 0;
@@ -41,8 +42,6 @@ KernelLimit g_old_limit;
 bool g_limit_raised;
 
 u64 max(u64 a, u64 b) { return a > b ? a : b; }
-
-u64 slot_fd(u32 slot) { return plan().park_base + slot; }
 
 void raise_limit(u64 highest) {
   KernelLimit limit;
@@ -108,7 +107,21 @@ struct __attribute__((packed)) KernelEpollEvent {
   u64 data;
 };
 
+// As the program had added them: under its number for the file, which is what tells two entries of one file apart.
 void fill_epolls() {
+  const auto* watches = plan_entries<wire::EpollWatch>(group().epoll_watches);
+  for (u64 i = 0; i < group().epoll_watches.count; i++) {
+    const wire::EpollWatch& watch = watches[i];
+    const auto number = static_cast<u64>(watch.fd);
+    const KernelEpollEvent event = {.events = watch.events, .data = watch.data};
+    must(raw_syscall(__NR_dup3, slot_fd(watch.target_slot), number, O_CLOEXEC), Step::AddToEpoll, number);
+    must(raw_syscall(__NR_epoll_ctl, slot_fd(watch.slot), kEpollAdd, number, &event), Step::AddToEpoll, number);
+    raw_syscall(__NR_close, number);
+  }
+}
+
+// Of objects that the process has made itself.
+void fill_own_epolls() {
   const auto* entries = plan_entries<wire::EpollEntry>(plan().epoll_entries);
   for (u64 i = 0; i < plan().epoll_entries.count; i++) {
     const KernelEpollEvent event = {.events = entries[i].events, .data = entries[i].data};
@@ -118,6 +131,8 @@ void fill_epolls() {
 }
 
 }  // namespace
+
+u64 slot_fd(u32 slot) { return group().park_base + slot; }
 
 void park(i64 fd, u32 slot, const FdEntry& entry) {
   if (slot != wire::kNoSlot) must(raw_syscall(__NR_dup3, fd, slot_fd(slot), O_CLOEXEC), Step::ParkFd, entry.image_fd);
@@ -139,14 +154,15 @@ void fill(i64 fd, u64 data, u64 bytes, Step step, const FdEntry& entry) {
 }
 
 void move_inherited_fds(Marker& marker) {
-  const i32 last_passed = marker.done_fd > marker.ids_fd ? marker.done_fd : marker.ids_fd;
+  i32 last_passed = 0;
+  i32* const passed[] = {&marker.ids_fd, &marker.plan_fd, &marker.done_fd};
+  for (const i32* fd : passed) last_passed = *fd > last_passed ? *fd : last_passed;
   const u64 inherited = max(static_cast<u64>(last_passed + 1), kStdioCount);
-  // Files to map are opened at 0 and up (restore_memory.cc) and must not run into the restorer's own.
-  g_own_base = max(max(plan().park_base + plan().slot_count, plan().files.count), inherited);
+  g_own_base = max(group().park_base + group().slot_count, inherited);
   // The table's number must be free before they are closed.
   const u64 own_end = g_own_base + kOwnFds + kFdsToSpare;
-  if (plan().parked_fd >= g_own_base && plan().parked_fd < own_end) g_own_base = plan().parked_fd + 1;
-  raise_limit(max(g_own_base + kOwnFds + kFdsToSpare, plan().parked_fd));
+  if (group().parked_fd >= g_own_base && group().parked_fd < own_end) g_own_base = group().parked_fd + 1;
+  raise_limit(max(g_own_base + kOwnFds + kFdsToSpare, group().parked_fd));
   for (u32 stream = 0; stream < kStdioCount; stream++) {
     const i64 result = raw_syscall(__NR_dup3, stream, g_own_base + stream, O_CLOEXEC);
     if (result == -EBADF) {
@@ -155,23 +171,22 @@ void move_inherited_fds(Marker& marker) {
       must(result, Step::ParkFd, stream);
     }
   }
-  const u64 ids_home = g_own_base + kStdioCount, done_home = ids_home + 1;
-  must(raw_syscall(__NR_dup3, marker.ids_fd, ids_home, O_CLOEXEC), Step::ParkFd, static_cast<u64>(marker.ids_fd));
-  marker.ids_fd = static_cast<i32>(ids_home);
-  if (marker.done_fd >= 0) {
-    must(raw_syscall(__NR_dup3, marker.done_fd, done_home, O_CLOEXEC), Step::ParkFd, static_cast<u64>(marker.done_fd));
-    marker.done_fd = static_cast<i32>(done_home);
+  u64 home = g_own_base + kStdioCount;
+  for (i32* fd : passed) {
+    if (*fd < 0) continue;
+    must(raw_syscall(__NR_dup3, *fd, home, O_CLOEXEC), Step::ParkFd, static_cast<u64>(*fd));
+    *fd = static_cast<i32>(home++);
   }
-  // The plan and the report are mapped; whatever else was inherited is not the program's.
-  marker.plan_fd = -1;
+  // The report is mapped; whatever else was inherited is not the program's.
   marker.report_fd = -1;
   must(raw_syscall(__NR_close_range, 0, g_own_base - 1, 0), Step::ParkFd);
-  must(raw_syscall(__NR_close_range, done_home + (marker.done_fd >= 0 ? 1 : 0), ~0U, 0), Step::ParkFd);
+  must(raw_syscall(__NR_close_range, home, ~0U, 0), Step::ParkFd);
 }
 
 void create_fds() {
-  const auto* entries = plan_entries<FdEntry>(plan().fds);
-  for (u64 i = 0; i < plan().fds.count; i++) create(entries[i]);
+  const auto* entries = plan_entries<FdEntry>(group().fds);
+  for (u64 i = 0; i < group().fds.count; i++) create(entries[i]);
+  fill_epolls();
 }
 
 void place_fds() {
@@ -181,21 +196,31 @@ void place_fds() {
                      placements[i].close_on_exec != 0 ? O_CLOEXEC : 0),
          Step::PlaceFd, static_cast<u64>(placements[i].fd));
   }
-  fill_epolls();
-  if (plan().slot_count > 0)
-    raw_syscall(__NR_close_range, plan().park_base, plan().park_base + plan().slot_count - 1, 0);
+  fill_own_epolls();
+  if (group().slot_count > 0)
+    raw_syscall(__NR_close_range, group().park_base, group().park_base + group().slot_count - 1, 0);
 }
 
 void place_table(const Marker& marker) {
-  must(park_ids_at(marker.ids_fd, plan().parked_fd), Step::ParkFd, plan().parked_fd);
+  must(park_ids_at(marker.ids_fd, group().parked_fd), Step::ParkFd, group().parked_fd);
 }
 
 void keep_limit_of_files() { g_limit_raised = false; }
 
-void drop_inherited_fds() {
-  const u64 number = plan().parked_fd, first = plan().park_base;
-  if (number > first) raw_syscall(__NR_close_range, first, number - 1, 0);
-  raw_syscall(__NR_close_range, max(first, number + 1), ~0U, 0);
+void drop_inherited_fds(const Marker& marker) {
+  // The done pipe stays: once it is closed, the application may be looked at.
+  const u64 number = group().parked_fd, first = group().park_base;
+  u64 kept[2] = {number, static_cast<u64>(marker.done_fd)};
+  if (marker.done_fd < 0 || kept[0] > kept[1]) {
+    kept[0] = marker.done_fd < 0 ? number : kept[1];
+    kept[1] = number;
+  }
+  u64 from = first;
+  for (u64 fd : kept) {
+    if (fd > from) raw_syscall(__NR_close_range, from, fd - 1, 0);
+    from = max(from, fd + 1);
+  }
+  raw_syscall(__NR_close_range, from, ~0U, 0);
   if (g_limit_raised) raw_syscall(__NR_prlimit64, 0, RLIMIT_NOFILE, &g_old_limit, nullptr);
 }
 

@@ -1,8 +1,8 @@
 // Ids of a restored process: the table, new and empty, is told which of this kernel's numbers the program's stand for.
 //
 // First every number of the image is reserved, so that none is given to anybody else, then each is placed as its task
-// comes to be. A group or session whose leader is not the process itself cannot be made again with unchanged members, so
-// its number stands for the group or session that this process is in.
+// comes to be. Where the leader of a group or session is not in the image, its number stands for what a helper leads in
+// its place, or for the group or session that the first process is in.
 #include "runtime/ids.h"
 #include "runtime/ids_table.h"
 #include "runtime/restore.h"
@@ -31,25 +31,30 @@ void place_override(IdKind kind, i32 virtual_id, i64 system_id) {
 
 }  // namespace
 
-void place_process_ids() {
+void reserve_ids() {
   if (!ids_on()) report_fail(Step::MapIds, EINVAL, 0, 0, nullptr);
   // The filter and every later start of the runtime go by it.
-  id_table().header()->parked_fd = plan().parked_fd;
-  const u32* known = plan_entries<u32>(plan().known_ids);
-  for (u64 i = 0; i < plan().known_ids.count; i++) reserve_pid(id_table(), known[i]);
-  const auto* threads = plan_entries<wire::ThreadEntry>(plan().threads);
-  for (u64 i = 0; i < plan().threads.count; i++) reserve_pid(id_table(), static_cast<u32>(threads[i].image_tid));
-  const i32 others[] = {plan().parent_pid, plan().group_id, plan().session_id};
-  for (i32 number : others) {
-    if (number > 1) reserve_pid(id_table(), static_cast<u32>(number));
+  id_table().header()->parked_fd = group().parked_fd;
+  const u32* known = plan_entries<u32>(group().known_ids);
+  for (u64 i = 0; i < group().known_ids.count; i++) reserve_pid(id_table(), known[i]);
+}
+
+void place_process_ids() {
+  const wire::TaskEntry& self = task();
+  const i64 pid = raw_syscall(__NR_getpid);
+  if (self.kind == wire::TaskKind::Helper) {
+    if ((self.flags & wire::kTaskLeadsSession) != 0) place_override(IdKind::Session, self.pid, pid);
+    return place_override(IdKind::Group, self.pid, pid);
   }
-  place(plan().pid, raw_syscall(__NR_getpid), 0);
+  place(self.pid, pid, 0);
+  if (task_index() != 0) return;
   // The new keeper takes the place of whoever started the program.
   const i64 parent = raw_syscall(__NR_getppid);
-  const bool parent_is_known = plan().parent_pid > 1 && plan().parent_pid != plan().pid;
-  if (parent_is_known && parent > 1) place(plan().parent_pid, parent, wire::kIdForeign);
-  place_override(IdKind::Group, plan().group_id, raw_syscall(__NR_getpgid, 0));
-  place_override(IdKind::Session, plan().session_id, raw_syscall(__NR_getsid, 0));
+  const bool parent_is_known = self.parent_pid > 1 && self.parent_pid != self.pid;
+  if (parent_is_known && parent > 1) place(self.parent_pid, parent, wire::kIdForeign);
+  // So does what the first process is in now: a group or session that it does not lead cannot be made again.
+  place_override(IdKind::Group, self.group_id, raw_syscall(__NR_getpgid, 0));
+  place_override(IdKind::Session, self.session_id, raw_syscall(__NR_getsid, 0));
 }
 
 void place_thread_id(const wire::ThreadEntry& entry, i64 system_tid) {

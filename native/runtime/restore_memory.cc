@@ -109,6 +109,10 @@ u64 apply(const MapEntry* entries, u64 count) {
     case MapKind::Advise:
       advise(entry);
       break;
+    case MapKind::Segment:
+      must(map(entry, entry.protection, 0, static_cast<i64>(slot_fd(entry.file))), Step::MapMemory, entry.address,
+           entry.length);
+      break;
     case MapKind::Lock:
       must(raw_syscall(__NR_mlock, entry.address, entry.length), Step::LockMemory, entry.address, entry.length);
       break;
@@ -118,9 +122,8 @@ u64 apply(const MapEntry* entries, u64 count) {
 
 }  // namespace
 
-void open_mapped_files() {
-  const auto* files = plan_entries<FileEntry>(plan().files);
-  for (u64 i = 0; i < plan().files.count; i++) {
+void open_files(const FileEntry* files, u64 count) {
+  for (u64 i = 0; i < count; i++) {
     const char* path = plan_text(files[i].path);
     const i64 fd = must(raw_syscall(__NR_open, path, files[i].open_flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0),
                         Step::OpenFile, i, 0, path);
@@ -132,12 +135,18 @@ void open_mapped_files() {
   }
 }
 
+void close_files(u64 count) {
+  if (count > 0) raw_syscall(__NR_close_range, 0, count - 1, 0);
+}
+
+void open_mapped_files() { open_files(plan_entries<FileEntry>(plan().files), plan().files.count); }
+
 void map_memory() {
   const auto* entries = plan_entries<MapEntry>(plan().maps);
   u64 calls = 0;
   for (u64 i = 0; i < plan().maps.count; calls++) i += apply(entries + i, plan().maps.count - i);
-  if (report_page() != nullptr) report_page()->map_calls = calls;
-  if (plan().files.count > 0) raw_syscall(__NR_close_range, 0, plan().files.count - 1, 0);
+  if (report_page() != nullptr && task_index() == 0) report_page()->map_calls = calls;
+  close_files(plan().files.count);
 }
 
 void keep_image_semantics() {

@@ -8,8 +8,9 @@ namespace stasis::wire {
 
 inline constexpr u64 kDescriptorMagic = 0x3173697361747353;  // "Sstasis1" backwards in memory order
 // 1: a restored program gets new ids. 2: it keeps them (wire/ids.h). 3: call sites may be rewritten (runtime/sites.h).
-// 4: parasites run lists of any length and make holders (wire/parasite.h).
+// 4: it rebuilds several processes (wire/plan.h); parasites run lists of any length and make holders (wire/parasite.h).
 inline constexpr u32 kDescriptorVersion = 4;
+inline constexpr u32 kDescriptorVersionOfOneProcess = 3;
 inline constexpr u32 kDescriptorVersionWithoutIds = 1;
 
 inline constexpr u32 kSignalCount = 64;

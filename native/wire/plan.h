@@ -1,6 +1,15 @@
-// The restore plan: what the runtime does to rebuild one process, in flat arrays. restore/ computes it from a verified image and hands
-// it over in a memfd; the runtime maps it private and writable at kPlanBase. All offsets are bytes from the start of the plan; strings
-// are NUL-terminated. The host has checked every offset, so the runtime trusts the plan as it trusts its own text.
+// The restore plan: what the runtime does to rebuild an application, in flat arrays. restore/ computes it from a verified image and
+// hands it over in one memfd: the group plan, and behind it, page-aligned, a plan for each process.
+//
+//     0                 GroupPlan, TaskEntry..., objects that processes share, their strings and bytes
+//     TaskEntry::plan   Plan of that process, with its own arrays, strings and frames
+//
+// Each is mapped private and writable at kPlanBase, the group plan first, by the process that makes the others, then by each process
+// its own. Offsets are bytes from the start of the GroupPlan or Plan that they stand in; strings are NUL-terminated. The host has
+// checked every offset, so the runtime trusts the plan as it trusts its own text.
+//
+// A runtime kept from an image of an earlier version takes the plan of its version: one Plan, which is the whole file and holds the
+// objects, too.
 #pragma once
 
 #include "wire/descriptor.h"
@@ -10,7 +19,9 @@
 namespace stasis::wire {
 
 inline constexpr u64 kPlanMagic = 0x316e616c70737473;
-inline constexpr u32 kPlanVersion = 2;
+inline constexpr u32 kPlanVersion = 3;
+// For runtimes that rebuild one process alone (up to kDescriptorVersionOfOneProcess): without what stands behind `parked_fd`.
+inline constexpr u32 kPlanVersionOfOneProcess = 2;
 // For runtimes that give the program new ids (kDescriptorVersion 1): without what stands behind `working_set`.
 inline constexpr u32 kPlanVersionWithoutIds = 1;
 inline constexpr u32 kNoFile = 0xffffffff;
@@ -37,6 +48,7 @@ enum class MapKind : u32 {
   Protect,        // mprotect
   Advise,         // madvise(advice = file_offset); the range may have holes, so ENOMEM is no failure
   Lock,           // mlock
+  Segment,        // mmap of the shared object parked at slot `file`, at file_offset
 };
 
 struct MapEntry {
@@ -133,6 +145,33 @@ struct EpollEntry {
   u64 data;
 };
 
+// A file that an epoll watches, as both stand parked: `fd` is the number under which the program had added it.
+struct EpollWatch {
+  u32 slot;
+  u32 target_slot;
+  i32 fd;
+  u32 events;
+  u64 data;
+};
+
+// Memory that processes share: a memfd parked at `slot`, which they map.
+struct SegmentEntry {
+  u32 slot;
+  u32 seals;  // F_ADD_SEALS, once it is filled
+  u64 bytes;
+  u64 name;  // offset of a string
+  Array pieces;
+};
+
+// Contents of a segment: `length` bytes of GroupPlan::files[file].
+struct SegmentPiece {
+  u64 offset;  // in the segment
+  u64 length;
+  u64 file_offset;
+  u32 file;
+  u32 reserved;
+};
+
 struct SigactionEntry {
   u32 signal;
   u32 reserved;
@@ -164,6 +203,7 @@ struct MemoryLayout {
   u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end, env_start, env_end;
 };
 
+// Plan of one process.
 struct Plan {
   u64 magic;
   u32 version;
@@ -173,9 +213,13 @@ struct Plan {
   u64 exe_path;      // offset: what /proc/self/exe names
   u64 cwd;           // offset
   u32 umask;
-  u32 park_base;  // first number for parked fds, above every placed fd
-  u64 slot_count;
-  Array files, maps, image_ranges, fds, placements, epoll_entries, actions, threads, signals;
+  u32 park_base;   // of versions before 3, as all that GroupPlan has now: see there
+  u64 slot_count;  // likewise
+  Array files, maps, image_ranges;
+  Array fds;  // versions before 3
+  Array placements;
+  Array epoll_entries;  // of objects that only this process can add: others are in GroupPlan
+  Array actions, threads, signals;
   u64 image_pages;  // bits in the bitmap of image_ranges
   MemoryLayout layout;
   u64 auxv, auxv_bytes;
@@ -184,11 +228,97 @@ struct Plan {
   u64 working_set;                // offset of WorkingSetRange[working_set_count]
   // Ids as the program knows them, which the restored process keeps (wire/ids.h); those of threads are with them.
   i32 pid, parent_pid, group_id, session_id;  // 0: not known to it
-  Array known_ids;                            // u32 each: no other process is given them
-  u32 parked_fd;                              // where the translation table's memfd is to stay; no placed fd
+  Array known_ids;                            // versions before 3
+  u32 parked_fd;                              // versions before 3
   u32 reserved;
   Array timers, scheduling;  // TimerEntry, SchedulingEntry
   u64 settings;              // offset of a SettingsEntry, 0: everything stays as it is inherited
+};
+
+// What a task is made for.
+enum class TaskKind : u32 {
+  Process = 1,
+  Zombie,  // ends as it had ended, and stays for its parent to be waited for
+  Helper,  // leads a session or group whose leader has ended, until its members stand in it
+};
+
+inline constexpr u32 kNoTask = 0xffffffff;
+
+// TaskEntry::flags
+inline constexpr u32 kTaskLeadsSession = 1;  // setsid
+inline constexpr u32 kTaskLeadsGroup = 2;    // setpgid(0, 0)
+inline constexpr u32 kTaskBeforeSetsid = 4;  // made before its maker does setsid
+inline constexpr u32 kTaskOrphan =
+    8;  // a child of the keeper, not of its maker, which is the first process (CLONE_PARENT)
+inline constexpr u32 kTaskSubreaper = 16;  // PR_SET_CHILD_SUBREAPER
+inline constexpr u32 kTaskReapsHelpers =
+    32;                                    // a subreaper until the program runs: members of helpers become its children
+inline constexpr u32 kTaskStopped = 64;    // by exit_status's signal
+inline constexpr u32 kTaskOfHelper = 128;  // its maker is a helper or ends before the program runs
+
+// One process, zombie or helper. The children of a task lie together, those of kTaskBeforeSetsid first; the first task is the
+// application's first process.
+struct TaskEntry {
+  TaskKind kind;
+  u32 flags;
+  i32 pid;  // virtual; of a helper: of the leader that has ended
+  u32 maker;
+  u32 first_child, child_count;
+  u32 group_task;            // whose process group it joins, kNoTask: it has its own or stays in its maker's
+  i32 group_id, session_id;  // virtual
+  i32 parent_pid;            // virtual
+  i32 exit_status;           // of a zombie: as waitpid tells it; of a stopped process: the signal
+  i32 exit_signal;           // to its parent
+  i32 parent_death_signal;
+  u32 reserved;
+  u64 plan, plan_bytes;  // in the file; 0 for zombies and helpers
+  char name[16];         // of a zombie
+};
+
+// What is made once for all processes.
+struct GroupPlan {
+  u64 magic;  // kPlanMagic
+  u32 version;
+  u32 process_count;  // of the tasks
+  u64 bytes;          // of the file
+  u64 group_bytes;    // to be mapped from the file's start
+  u64 runtime_path;   // offset
+  u64 cwd;            // offset: the first process's, which relative addresses of sockets refer to
+  u32 umask;
+  u32 park_base;   // first number for parked fds, above every placed fd of every process and every process's `files`
+  u32 slot_count;  // parked fds
+  u32 parked_fd;   // where the translation table's memfd is to stay; no placed fd
+  Array tasks;     // TaskEntry
+  Array fds;       // FdEntry, in the order in which they are made
+  Array epoll_watches, segments;
+  Array files;                    // FileEntry: of the segments' contents
+  Array known_ids;                // u32 each: no other process is given them
+  i64 monotonic_ns, boottime_ns;  // the program's clocks at the checkpoint
+};
+
+// Shared by all tasks while they are made, if there are several.
+struct BoardTask {
+  u32 pid;    // system, 0: not made yet
+  u32 group;  // its process group, system
+  // As in its TaskEntry, which is not mapped any more when it matters.
+  TaskKind kind;
+  u32 flags;
+  i32 id;  // virtual
+};
+
+// Where tasks wait for each other.
+enum class Meeting : u32 {
+  Born,     // all tasks exist, with their sessions
+  Grouped,  // and their process groups
+  Ready,    // all processes are rebuilt
+  Count,
+};
+
+struct Board {
+  u32 gate;                                       // futex: 1 once the program may run
+  u32 arrived[static_cast<u32>(Meeting::Count)];  // futexes
+  i64 monotonic_offset_ns, boottime_offset_ns;    // for all, when the gate opens
+  BoardTask tasks[];
 };
 
 }  // namespace stasis::wire

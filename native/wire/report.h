@@ -55,16 +55,22 @@ enum class Step : u32 {
   PlaceId,         // subject = virtual id
   CreateTimer,     // subject = id of the POSIX timer
   SetCredentials,  // subject = effective user or group id
+  MakeTask,        // subject = virtual id of the process, or of the leader that a helper stands for
+  SetSession,
+  SetGroup,     // subject = virtual id of the group
+  MakeSegment,  // shared memory; text = its name, extent = bytes
+  FillSegment,  // likewise
+  Meet,         // another process of the application died while it was rebuilt
   Count
 };
 
-enum class ReportState : u32 { Pending = 0, Failed = 1, Done = 2 };
+enum class ReportState : u32 { Pending = 0, Failed = 1, Done = 2, Failing = 3 };
 
 struct Report {
-  u32 state;  // ReportState, stored last with release order
-  u32 step;   // Step
-  i32 error;  // positive errno
-  u32 reserved;
+  u32 state;    // ReportState, stored last with release order; Failing is not to be seen by a host for long
+  u32 step;     // Step
+  i32 error;    // positive errno
+  i32 process;  // which process of several failed: its id as the program knows it; 0 for the only one
   u64 subject;
   u64 extent;
   char text[1024];  // path or address where one belongs to the step, NUL-terminated

@@ -21,6 +21,7 @@ namespace stasis::test {
 namespace {
 
 using namespace image;
+using restore::GroupBuilder;
 using restore::PlanBuilder;
 using restore::XstateLayout;
 
@@ -72,13 +73,11 @@ OpenFile open_file(const std::string& path, std::uint32_t flags) {
 
 Status plan_file(const OpenFile& file) {
   Image image;
-  ProcessImage& section = image.processes.emplace_back();
-  section.process.cwd = "/";
-  section.descriptors.numbers = {{.fd = 5, .object = 1}};
+  image.processes.emplace_back().process.cwd = "/";
   image.open_files.push_back(file);
-  PlanBuilder plan;
-  plan.use_descriptors(section.descriptors);
-  return plan_files(image, section, plan);
+  GroupBuilder plan;
+  plan.use_descriptors({.numbers = {{.fd = 5, .object = file.object}}});
+  return plan_files(image, plan);
 }
 
 Status after_append(std::uint32_t flags, bool append) {
@@ -146,10 +145,9 @@ TEST(thread_frames_lie_at_their_address_in_the_plan) {
   PlanBuilder plan;
   if (!CHECK(plan_threads(image, section, plan).ok())) return;
   const wire::ThreadEntry entry = plan.threads.at(0);
-  auto bytes = plan.finish();
-  if (!CHECK(bytes.ok())) return;
+  const std::vector<std::uint8_t> bytes = plan.finish();
   arch::KernelUcontext context;
-  std::memcpy(&context, bytes.value().data() + (entry.frame - wire::kPlanBase), sizeof context);
+  std::memcpy(&context, bytes.data() + (entry.frame - wire::kPlanBase), sizeof context);
   CHECK_EQUAL(context.context.rip, 0x1234u);
   CHECK_EQUAL(context.context.fpstate % 64, 0u);
   CHECK_EQUAL(context.stack.address, 0x5000u);
@@ -162,15 +160,21 @@ TEST(parked_fds_lie_above_every_placed_one) {
   Image image;
   image.eventfds.push_back({.count = 3, .object = 1});
   image.pipes.push_back({.object = 2});
-  PlanBuilder plan;
-  plan.use_descriptors({{{4, 2, 1, false}, {7, 1, 0, false}, {900, 1, 0, true}}});
+  const Descriptors descriptors{.numbers = {{.fd = 4, .object = 2, .end = 1},
+                                            {.fd = 7, .object = 1},
+                                            {.fd = 900, .object = 1, .close_on_exec = true}}};
+  GroupBuilder plan;
+  plan.use_descriptors(descriptors);
   CHECK(plan_eventfds(image, plan).ok());
   CHECK(plan_pipes(image, plan).ok());
   CHECK_EQUAL(plan.fds[1].slot, wire::kNoSlot);
   CHECK_EQUAL(plan.fds[1].peer_slot, 1u);
-  CHECK_EQUAL(plan.placements.size(), 3u);
-  CHECK(plan.finish().ok());
-  CHECK_EQUAL(plan.plan.park_base, 901u);
+  std::vector<PlanBuilder> plans(1);
+  place_descriptors(descriptors, plan, plans[0]);
+  CHECK_EQUAL(plans[0].placements.size(), 3u);
+  plan.tasks.push_back({.entry = {.kind = wire::TaskKind::Process}, .process = 0});
+  CHECK(finish_plans(plan, plans).ok());
+  CHECK_EQUAL(plan.group.park_base, 901u);
 }
 
 TEST(timers_keep_what_remained_and_absolute_realtime) {
@@ -181,8 +185,8 @@ TEST(timers_keep_what_remained_and_absolute_realtime) {
   image.timerfds.push_back(
       {.clock_id = CLOCK_REALTIME, .settime_flags = TFD_TIMER_ABSTIME, .remaining_ns = 1'500'000'000, .object = 2});
   image.timerfds.push_back({.clock_id = CLOCK_MONOTONIC, .ticks = 1, .interval_ns = 250, .object = 3});
-  PlanBuilder plan;
-  plan.use_descriptors({{{3, 1, 0, false}, {4, 2, 0, false}, {5, 3, 0, false}}});
+  GroupBuilder plan;
+  plan.use_descriptors({.numbers = {{.fd = 3, .object = 1}, {.fd = 4, .object = 2}, {.fd = 5, .object = 3}}});
   CHECK(plan_timerfds(image, plan).ok());
   CHECK_EQUAL(plan.fds[0].option, 0u);
   CHECK_EQUAL(plan.fds[0].timer[2], 1);
