@@ -82,6 +82,7 @@
       "native/restore/report.cc",
       "native/restore/runtimes.cc",
       "native/restore/settings.cc",
+      "native/restore/shared_memory.cc",
       "native/restore/signals.cc",
       "native/restore/sockets.cc",
       "native/restore/start.cc",

@@ -41,18 +41,21 @@ class TreeOrder {
   bool is_subreaper(std::size_t index) const;
   std::size_t reaper_of(std::size_t index) const;
   std::int32_t group_at_birth(std::size_t index) const;
-  bool leads_session(std::size_t index) const { return index != 0 && processes_[index].session_id == processes_[index].pid; }
+  bool leads_session(std::size_t index) const {
+    return index != 0 && processes_[index].session_id == processes_[index].pid;
+  }
 
   std::span<const TreeProcess> processes_;
-  std::vector<Node> nodes_;             // processes first, then helpers
-  std::vector<std::size_t> parents_;    // of processes: index or kKeeper
+  std::vector<Node> nodes_;           // processes first, then helpers
+  std::vector<std::size_t> parents_;  // of processes: index or kKeeper
   std::map<std::int32_t, std::size_t> by_pid_;
   std::map<std::int32_t, std::size_t> group_leaders_;    // tasks that lead one, by the group
   std::map<std::int32_t, std::size_t> session_helpers_;  // by the session
 };
 
 Error cannot(const TreeProcess& process, const std::string& why) {
-  return Error::plain(ErrorKind::Unsupported, "process " + std::to_string(process.pid) + " " + why).with_pid(process.pid);
+  return Error::plain(ErrorKind::Unsupported, "process " + std::to_string(process.pid) + " " + why)
+      .with_pid(process.pid);
 }
 
 Status TreeOrder::find_parents() {
@@ -264,9 +267,9 @@ std::vector<TreeTask> TreeOrder::laid_out() const {
   for (std::size_t i = 1; i < nodes.size(); ++i) nodes[nodes[i].task.maker].children.push_back(i);
   const auto rank = [&](std::size_t index) {
     const TreeTask& task = nodes[index].task;
-    return (task.before_setsid ? 0 : 3) + static_cast<int>(task.kind == TreeTaskKind::Process   ? 0
+    return (task.before_setsid ? 0 : 3) + static_cast<int>(task.kind == TreeTaskKind::Process  ? 0
                                                            : task.kind == TreeTaskKind::Helper ? 1
-                                                                                                : 2);
+                                                                                               : 2);
   };
   std::vector<std::size_t> order{0}, places(nodes.size(), 0);
   for (std::size_t at = 0; at < order.size(); ++at) {
@@ -313,7 +316,8 @@ Status TreeOrder::verify(const std::vector<TreeTask>& tasks) const {
       while (parent != kKeeper && (tasks[parent].kind != TreeTaskKind::Process || !reaps(parent)));
     }
     const std::size_t wanted = parents_[task.process];
-    const bool right_parent = parent == kKeeper ? wanted == kKeeper : wanted != kKeeper && tasks[parent].process == wanted;
+    const bool right_parent =
+        parent == kKeeper ? wanted == kKeeper : wanted != kKeeper && tasks[parent].process == wanted;
     const bool right_group = task.group_task == kNoTask || sessions[task.group_task] == sessions[i];
     if (!right_parent || !right_group || sessions[i] != process.session_id)
       return cannot(process, "is in a session or group that no order of making processes leads to");

@@ -38,10 +38,10 @@ struct TreeTask {
   std::size_t maker = kNoTask;    // index of the task; kNoTask: the first
   std::size_t first_child = 0, child_count = 0;
   bool leads_session = false, leads_group = false;
-  bool before_setsid = false;  // made before its maker does setsid
-  bool orphan = false;         // made by the first process as the keeper's child
-  bool reaps_helpers = false;  // has to be a subreaper until all helpers have ended
-  bool of_helper = false;      // its maker ends
+  bool before_setsid = false;        // made before its maker does setsid
+  bool orphan = false;               // made by the first process as the keeper's child
+  bool reaps_helpers = false;        // has to be a subreaper until all helpers have ended
+  bool of_helper = false;            // its maker ends
   std::size_t group_task = kNoTask;  // whose group it joins; kNoTask: its own, or its maker's
 };
 

@@ -13,9 +13,12 @@ namespace stasis::restore {
 // compatibility.cc: architecture, runtime, processor.
 Status check_compatibility(const image::Image& image, const RestoreInputs& inputs);
 
+// shared_memory.cc: before files and memory.
+Status plan_shared_memory(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& group);
+
 // memory.cc. `prepared` takes the counts.
 Status plan_memory(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                   PlanBuilder& plan, PreparedRestore& prepared);
+                   const GroupBuilder& group, PlanBuilder& plan, PreparedRestore& prepared);
 
 // files.cc: the working directory of a process; open files and stdio.
 Status plan_directory(const image::ProcessImage& section, PlanBuilder& plan);

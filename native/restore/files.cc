@@ -135,6 +135,13 @@ Status plan_files(const image::Image& image, GroupBuilder& plan) {
   for (const image::OpenFile& file : image.open_files) {
     const GroupBuilder::Place place = plan.add_slot(file.object);
     if (place.fd < 0) continue;
+    if (file.memory != 0) {
+      wire::FdEntry& entry = plan.add_fd(wire::FdKind::MemoryFile, place.slot, place.fd);
+      entry.flags = file.flags & ~kDropped;
+      entry.file_offset = file.position;
+      entry.value = plan.slot_of(file.memory, 0);
+      continue;
+    }
     STASIS_TRY(check_open_file(file, place.fd));
     const std::uint64_t path = plan.add_string(file.path);
     wire::FdEntry& entry = plan.add_fd(wire::FdKind::OpenFile, place.slot, place.fd);

@@ -48,6 +48,12 @@ GroupBuilder::Place GroupBuilder::add_slot(std::uint32_t object, std::uint32_t e
   return {slot, found->second};
 }
 
+std::uint32_t GroupBuilder::add_own_slot(std::uint32_t object) {
+  const std::uint32_t slot = group.slot_count++;
+  slots_[{object, 0}] = slot;
+  return slot;
+}
+
 std::uint32_t GroupBuilder::slot_of(std::uint32_t object, std::uint32_t end) const {
   const auto found = slots_.find({object, end});
   return found == slots_.end() ? wire::kNoSlot : found->second;

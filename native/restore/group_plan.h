@@ -51,6 +51,8 @@ class GroupBuilder {
   void use_descriptors(const image::Descriptors& descriptors);
   // A parked place for one end of an object. No slot when no process has it: that end is closed.
   Place add_slot(std::uint32_t object, std::uint32_t end = 0);
+  // The same of an object that no descriptor need stand for.
+  std::uint32_t add_own_slot(std::uint32_t object);
   // Of what add_slot was called for; else kNoSlot.
   std::uint32_t slot_of(std::uint32_t object, std::uint32_t end) const;
   // An entry with everything but kind and slot at its neutral value, appended to fds. Valid until the next one.

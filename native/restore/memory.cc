@@ -58,8 +58,8 @@ struct Backing {
 class MemoryPlanner {
  public:
   MemoryPlanner(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                PlanBuilder& plan)
-      : image_(image), section_(section), inputs_(inputs), plan_(plan) {}
+                const GroupBuilder& group, PlanBuilder& plan)
+      : image_(image), section_(section), inputs_(inputs), group_(group), plan_(plan) {}
 
   Status build();
   std::uint64_t image_bytes() const { return image_bytes_; }
@@ -87,6 +87,7 @@ class MemoryPlanner {
   const image::Image& image_;
   const image::ProcessImage& section_;
   const RestoreInputs& inputs_;
+  const GroupBuilder& group_;
   PlanBuilder& plan_;
   MappedFiles mapped_files_;
   bool copy_anonymous_ = false, copy_executable_ = false;
@@ -271,14 +272,20 @@ Result<Mapping> MemoryPlanner::as_own(const Mapping& mapping) const {
 }
 
 Status MemoryPlanner::add_mapping(const Mapping& mapping) {
-  if (mapping.source == MappingSource::Object) return add_mapping(STASIS_TRY(as_own(mapping)));
+  const bool is_object = mapping.source == MappingSource::Object;
+  const std::uint32_t slot = is_object ? group_.slot_of(mapping.object, 0) : wire::kNoSlot;
+  if (is_object && slot == wire::kNoSlot) return add_mapping(STASIS_TRY(as_own(mapping)));
   wire::MapEntry base{};
   base.address = mapping.address;
   base.length = mapping.length;
   base.protection = mapping.protection;
   base.flags = mapping.shared ? MAP_SHARED : MAP_PRIVATE;
   if ((mapping.traits & image::kMappingNoReserve) != 0) base.flags |= MAP_NORESERVE;
-  if (mapping.source == MappingSource::File) {
+  if (is_object) {
+    base.kind = wire::MapKind::Segment;
+    base.file = slot;
+    base.file_offset = mapping.object_offset;
+  } else if (mapping.source == MappingSource::File) {
     const FileStatus status = STASIS_TRY(mapped_files_.check(mapping));
     const bool writes_through = mapping.shared && (mapping.protection & PROT_WRITE) != 0;
     base.kind = wire::MapKind::File;
@@ -379,13 +386,13 @@ void plan_layout(const image::MemoryLayout& memory, PlanBuilder& plan) {
 }  // namespace
 
 Status plan_memory(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                   PlanBuilder& plan, PreparedRestore& prepared) {
+                   const GroupBuilder& group, PlanBuilder& plan, PreparedRestore& prepared) {
   if (inputs.page_files.size() != image.page_files.size()) {
     return Error::plain(ErrorKind::Damaged, "the image names " + std::to_string(image.page_files.size()) +
                                                 " page files, and " + std::to_string(inputs.page_files.size()) +
                                                 " were opened");
   }
-  MemoryPlanner planner(image, section, inputs, plan);
+  MemoryPlanner planner(image, section, inputs, group, plan);
   STASIS_TRY(planner.build());
   plan_layout(section.memory, plan);
   prepared.map_entries = plan.maps.size();

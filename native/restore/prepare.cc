@@ -39,7 +39,9 @@ std::vector<std::string> files_of(const image::Image& image, const RestoreInputs
       if (!mapping.path.empty() && files.back() != mapping.path) files.push_back(mapping.path);
     }
   }
-  for (const image::OpenFile& file : image.open_files) files.push_back(file.path);
+  for (const image::OpenFile& file : image.open_files) {
+    if (file.memory == 0) files.push_back(file.path);
+  }
   return files;
 }
 
@@ -47,7 +49,8 @@ std::vector<std::string> files_of(const image::Image& image, const RestoreInputs
 
 namespace {
 
-Status plan_objects(const image::Image& image, GroupBuilder& group) {
+Status plan_objects(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& group) {
+  STASIS_TRY(plan_shared_memory(image, inputs, group));
   STASIS_TRY(plan_files(image, group));
   STASIS_TRY(plan_pipes(image, group));
   STASIS_TRY(plan_sockets(image, group));
@@ -58,7 +61,7 @@ Status plan_objects(const image::Image& image, GroupBuilder& group) {
 
 Status plan_process(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
                     const GroupBuilder& group, PlanBuilder& plan, PreparedRestore& prepared) {
-  STASIS_TRY(plan_memory(image, section, inputs, plan, prepared));
+  STASIS_TRY(plan_memory(image, section, inputs, group, plan, prepared));
   STASIS_TRY(plan_directory(section, plan));
   place_descriptors(section.descriptors, group, plan);
   STASIS_TRY(plan_threads(image, section, plan));
@@ -94,7 +97,7 @@ Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& 
   std::vector<PlanBuilder> plans(image.processes.size());
   GroupBuilder group = single ? GroupBuilder(plans.front()) : GroupBuilder();
   for (const image::ProcessImage& section : image.processes) group.use_descriptors(section.descriptors);
-  STASIS_TRY(plan_objects(image, group));
+  STASIS_TRY(plan_objects(image, inputs, group));
   for (std::size_t i = 0; i < plans.size(); ++i) {
     if (image.processes[i].process.state == image::ProcessState::Zombie) continue;
     STASIS_TRY(plan_process(image, image.processes[i], inputs, group, plans[i], prepared));

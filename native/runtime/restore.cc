@@ -123,8 +123,8 @@ void restore_shared() {
   open_board();
   install_for_all();
   set_directory(group().cwd, group().umask);
-  create_fds();
   create_segments();
+  create_fds();
 }
 
 void restore_own() {

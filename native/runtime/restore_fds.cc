@@ -14,6 +14,7 @@
 #include "runtime/ids.h"
 #include "runtime/restore.h"
 #include "runtime/syscall.h"
+#include "runtime/text.h"
 
 namespace stasis::runtime {
 
@@ -64,6 +65,20 @@ void open_file(const FdEntry& entry) {
   park(fd, entry.slot, entry);
 }
 
+// A description of its own of a segment: by its link, which opens what is behind it (proc_pid_fd(5)).
+void open_memory_file(const FdEntry& entry) {
+  char path[40];
+  char* end = write_text(path, "/proc/self/fd/");
+  end = write_signed(end, static_cast<i64>(slot_fd(static_cast<u32>(entry.value))));
+  *end = 0;
+  const i64 fd =
+      must(raw_syscall(__NR_open, path, entry.flags | O_CLOEXEC, 0), Step::OpenDescriptor, entry.image_fd, 0, path);
+  if (entry.file_offset > 0) {
+    must(raw_syscall(__NR_lseek, fd, entry.file_offset, kSeekSet), Step::OpenDescriptor, entry.image_fd, 0, path);
+  }
+  park(fd, entry.slot, entry);
+}
+
 // A stream that the restorer does not have is /dev/null: the program knows the number as open.
 void take_stdio(const FdEntry& entry) {
   i64 fd = raw_syscall(__NR_fcntl, g_own_base + entry.value, F_DUPFD_CLOEXEC, 0);
@@ -99,6 +114,8 @@ void create(const FdEntry& entry) {
                   entry);
     case FdKind::Listen:
       return create_listener(entry);
+    case FdKind::MemoryFile:
+      return open_memory_file(entry);
   }
 }
 

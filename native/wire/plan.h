@@ -94,6 +94,7 @@ enum class FdKind : u32 {
   Timerfd,       // value = clock id, timer = itimerspec, option = settime flags, ticks
   Epoll,         // entries come from epoll_entries, after all fds stand
   Listen,        // socket family/type/protocol, address, backlog, option bits
+  MemoryFile,    // the segment parked at slot `value`, opened anew: flags, file_offset
 };
 
 inline constexpr u32 kNoSlot = 0xffffffff;

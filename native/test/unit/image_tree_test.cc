@@ -1,12 +1,11 @@
 // The order in which processes are made again: known shapes, and histories at random, whose outcome is made by the rules
 // of the kernel, put in order, and made again by the same rules.
-#include "image/tree.h"
-
 #include <algorithm>
 #include <map>
 #include <set>
 #include <string>
 
+#include "image/tree.h"
 #include "test/check.h"
 
 namespace stasis::test {
@@ -31,7 +30,8 @@ class World {
 
   std::int32_t fork(std::int32_t maker) {
     const std::int32_t pid = next_++;
-    processes_[pid] = {.pid = pid, .parent = maker, .group = processes_[maker].group, .session = processes_[maker].session};
+    processes_[pid] = {
+        .pid = pid, .parent = maker, .group = processes_[maker].group, .session = processes_[maker].session};
     return pid;
   }
   bool setsid(std::int32_t pid) {
@@ -314,7 +314,8 @@ TEST(trees_at_random_are_rebuilt_or_refused) {
 TEST(no_tree_is_refused) {
   CHECK(!order_tree({}).ok());
   CHECK(!order_tree(std::vector<TreeProcess>{{.pid = 7}, {.pid = 7, .parent_pid = 7}}).ok());
-  CHECK(!order_tree(std::vector<TreeProcess>{{.pid = 5}, {.pid = 6, .parent_pid = 7}, {.pid = 7, .parent_pid = 6}}).ok());
+  CHECK(
+      !order_tree(std::vector<TreeProcess>{{.pid = 5}, {.pid = 6, .parent_pid = 7}, {.pid = 7, .parent_pid = 6}}).ok());
 }
 
 }  // namespace stasis::test

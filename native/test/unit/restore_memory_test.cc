@@ -61,7 +61,7 @@ Planned plan_for(std::vector<Mapping> mappings) {
   restore::RestoreInputs inputs;
   inputs.page_files.push_back({.path = "/", .device = 1, .inode = 2});
   const Image image = image_with(std::move(mappings));
-  planned.status = plan_memory(image, image.first(), inputs, planned.plan, prepared);
+  planned.status = plan_memory(image, image.first(), inputs, restore::GroupBuilder(), planned.plan, prepared);
   return planned;
 }
 
