@@ -140,8 +140,8 @@ void MemoryPlanner::append(const wire::MapEntry& entry) {
     wire::MapEntry& last = plan_.maps.back();
     const bool alike = last.kind == entry.kind && last.address + last.length == entry.address &&
                        last.flags == entry.flags && last.protection == entry.protection && last.file == entry.file;
-    const bool from_file =
-        entry.kind == wire::MapKind::File || entry.kind == wire::MapKind::Image || entry.kind == wire::MapKind::Copy;
+    const bool from_file = entry.kind == wire::MapKind::File || entry.kind == wire::MapKind::Image ||
+                           entry.kind == wire::MapKind::Copy || entry.kind == wire::MapKind::Segment;
     // Two shared anonymous mappings are two objects, and a stack grows on its own.
     const bool separate = entry.kind == wire::MapKind::Anonymous && (entry.flags & (MAP_SHARED | MAP_GROWSDOWN)) != 0;
     if (alike && !separate && (!from_file || last.file_offset + last.length == entry.file_offset)) {
