@@ -99,9 +99,9 @@ export function resolveStatus(
   }
 }
 
-export function readStatusFields(paths: ApplicationPaths): StatusFields | undefined {
+export function readStatusFields(paths: ApplicationPaths, path = paths.status): StatusFields | undefined {
   try {
-    return parseStatus(readFileSync(paths.status, 'utf8'));
+    return parseStatus(readFileSync(path, 'utf8'));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
@@ -114,8 +114,15 @@ export function readStatus(
   record: Pick<ApplicationRecord, 'launcher' | 'bootId'>,
 ): ApplicationStatus {
   const sameBoot = record.bootId === '' || bootId() === '' || record.bootId === bootId();
-  const look = () => resolveStatus(readStatusFields(paths), record.launcher, sameBoot ? isAlive : () => false);
+  const look = (path = paths.status) =>
+    resolveStatus(readStatusFields(paths, path), record.launcher, sameBoot ? isAlive : () => false);
   const status = look();
+  // The keeper prepares its next word before the application runs and publishes it afterwards: one that was killed in between leaves an
+  // application that runs.
+  if (status.state === 'failed') {
+    const prepared = look(`${paths.status}.new`);
+    if (prepared.state === 'running') return prepared;
+  }
   // A keeper that was found gone may have written its last word between the reading of the file and the look at its process.
   return status.state === 'lost' || status.state === 'failed' ? look() : status;
 }
