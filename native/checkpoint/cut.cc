@@ -45,7 +45,6 @@ class Attempt {
  private:
   Status meet(pid_t pid);
   Status seize(Member& member);
-  Status seize_known();
   Status stop(Member& member);
   Status stop_known();
   Result<bool> find_new();
@@ -69,10 +68,6 @@ Status Attempt::meet(pid_t pid) {
   auto member = tree_.open(pid);
   if (!member.ok()) return is_gone(member.error()) ? Status() : member.error();
   tree_.members.push_back(std::move(member).value());
-  Member& fresh = *tree_.members.back();
-  Status seized = seize(fresh);
-  if (seized.ok() || !is_gone(seized.error())) return seized;
-  drop(fresh);
   return {};
 }
 
@@ -88,25 +83,10 @@ Status Attempt::seize(Member& member) {
   return {};
 }
 
-// Those of the look, who are all of them in most cases. Seizing costs them no stop.
-Status Attempt::seize_known() {
-  const std::size_t known = tree_.members.size();
-  std::vector<const Member*> gone;
-  for (std::size_t i = 0; i < known; ++i) {
-    Member& member = *tree_.members[i];
-    Status seized = seize(member);
-    if (seized.ok()) continue;
-    if (is_first(member) || !is_gone(seized.error())) return seized;
-    gone.push_back(&member);
-  }
-  for (const Member* member : gone) drop(*member);
-  for (const Relative& relative : STASIS_TRY(tree_.relatives())) {
-    if (!relative.ended) STASIS_TRY(meet(relative.pid));
-  }
-  return {};
-}
-
+// A process is not even seized before its parent is stopped: one that the parent waits for in vfork(2) would stop at the
+// next signal, such as the runtime's own SIGSYS.
 Status Attempt::stop(Member& member) {
+  STASIS_TRY(seize(member));
   while (true) {
     const auto now = Clock::now();
     const Deadline look = Deadline::at(std::min(now + kVforkLook, deadline_.time()));
@@ -126,7 +106,6 @@ Status Attempt::stop_known() {
       ++i;
       continue;
     }
-    if (stopped_.empty()) begun_ = Clock::now();
     Status stopped = stop(member);
     if (!stopped.ok() && !is_gone(stopped.error())) return stopped;
     if (!stopped.ok() || member.session->threads().empty()) {
@@ -175,7 +154,6 @@ Status Attempt::settle(Member& member) {
 }
 
 Status Attempt::run() {
-  STASIS_TRY(seize_known());
   std::set<pid_t> settled;
   while (true) {
     STASIS_TRY(stop_known());

@@ -1,16 +1,16 @@
 // The instant of a checkpoint: every process of the application held at once, each outside the runtime, and nobody missing.
 //
-//     seize all that are known ---> stop them, parents first ---> children of the stopped, orphans: anybody new? --yes--+
-//     (they run on)                        ^                              | no                                          |
-//                                          +------------------------------|---------------------------------------------+
-//                                          ^                              v
-//                                          |              bring them out of the runtime, which may end in a birth:
-//                                          +--- somebody new ---  look once more  ---- nobody new ---> the instant
+//     stop all that are known, parents first ---> children of the stopped, orphans: anybody new? --yes--+
+//                        ^                              | no                                           |
+//                        +------------------------------|----------------------------------------------+
+//                        ^                              v
+//                        |              bring them out of the runtime, which may end in a birth:
+//                        +--- somebody new ---  look once more  ---- nobody new ---> the instant
 //
 // A process that is stopped bears none, so a round without a newcomer is the last. Nothing of the state is read before.
 //
 // A thread in vfork(2) cannot be stopped before its child has executed a program or ended, and its child must not be stopped
-// before. Then, and when a process executes another program at the very moment, all are let go, and it is tried again a
+// before, nor seized: it would stop at its next signal. Then, and when a process executes another program at the very moment, all are let go, and it is tried again a
 // little later, until the deadline.
 #pragma once
 
