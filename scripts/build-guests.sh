@@ -21,7 +21,7 @@ add() {
   [ -z "$stale" ] || printf '%s\0' "$*" >>"$jobs_file"
 }
 
-header=test/guests/guest.h
+headers=(test/guests/*.h)
 for source in test/guests/*.c test/guests/*.cc; do
   [ -e "$source" ] || continue
   name=$(basename "${source%.*}")
@@ -32,11 +32,11 @@ for source in test/guests/*.c test/guests/*.cc; do
     *) compiler="gcc -std=gnu17" ;;
   esac
   common="-D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread $flags"
-  add "build/guests/$name" "$source" "$header" -- "$compiler $common -o build/guests/$name $source"
+  add "build/guests/$name" "$source" "${headers[@]}" -- "$compiler $common -o build/guests/$name $source"
   [[ $build != *" static "* ]] ||
-    add "build/guests/$name.static" "$source" "$header" -- "$compiler $common -static -o build/guests/$name.static $source"
+    add "build/guests/$name.static" "$source" "${headers[@]}" -- "$compiler $common -static -o build/guests/$name.static $source"
   [[ $build != *" musl "* ]] ||
-    add "build/guests/$name.musl" "$source" "$header" -- "musl-gcc $common -static -o build/guests/$name.musl $source"
+    add "build/guests/$name.musl" "$source" "${headers[@]}" -- "musl-gcc $common -static -o build/guests/$name.musl $source"
 done
 
 programs=test/support/programs
