@@ -77,6 +77,7 @@ void mark_phase(u64 wire::Report::* field) {
 void end_report() {
   const bool had_page = report_page() != nullptr;
   close_report(g_marker);
+  g_marker.done_fd = -1;
   if (had_page) {
     raw_syscall(__NR_mmap, kReportHome, wire::kPageBytes, PROT_NONE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -138,6 +139,7 @@ void restore_own() {
   place_table(g_marker);
   mark_phase(&wire::Report::fds_ns);
   wait_for(wire::Meeting::Born);  // senders of queued signals are processes of the tree
+  settle_stopped_children();
   create_threads(1, plan().threads.count);
   end_working_set();
   create_timers();
@@ -149,8 +151,14 @@ void restore_own() {
 }
 
 void pass_gate_together() {
+  if (task_index() != 0) {
+    // Stopped it would keep the others from seeing the end of the done pipe.
+    if (is_stopped()) end_report();
+    arrive(wire::Meeting::Ready);
+    if (is_stopped()) stop();
+    return pass_gate();
+  }
   arrive(wire::Meeting::Ready);
-  if (task_index() != 0) return pass_gate();
   wait_for(wire::Meeting::Ready);
   set_clocks();
   mark_phase(&wire::Report::resumed_ns);
@@ -174,6 +182,7 @@ void pass_gate_together() {
   leave_tree();
   close_board();
   end_report();
+  if (is_stopped() && task_index() == 0) stop();
   resume();
 }
 

@@ -48,6 +48,9 @@ i64 host_clock_ns(i32 clock);
 void begin_tree();       // in the first process, before all else that others might notice
 void build_tree();       // forks the tree; returns in every process of it, in its session and group, with its id placed
 void settle_children();  // helpers below have ended, zombies are there, and their SIGCHLDs are pending at the most
+void settle_stopped_children();
+bool is_stopped();       // in the image
+void stop();             // returns when somebody continues the process
 void check_relatives();  // ends the caller if another task has failed or its maker is gone
 void set_parent_death_signal();
 void leave_tree();  // the program is about to run

@@ -187,6 +187,32 @@ void settle_children() {
   if (has(wire::kTaskOfHelper)) await_end_of_helper();
 }
 
+// They stop as the last thing before the gate. Their maker was told of it long ago, so it is told here, in its program's
+// place; and the SIGCHLDs go the way of those of zombies.
+void settle_stopped_children() {
+  bool any = false;
+  for (u32 i = task().first_child; i < task().first_child + task().child_count; i++) {
+    const wire::BoardTask& child = *board_task(i);
+    if ((child.flags & wire::kTaskStopped) == 0 || (child.flags & wire::kTaskOrphan) != 0) continue;
+    any = true;
+    must(wait_for_child(i, WSTOPPED | WEXITED | WNOWAIT), Step::MakeTask, static_cast<u64>(child.id));
+    if (wait_for_child(i, WSTOPPED | WNOHANG) <= 0)
+      report_fail(Step::Meet, ECHILD, static_cast<u64>(child.id), 0, nullptr);
+  }
+  if (!any) return;
+  wire::KernelSigaction action;
+  const wire::KernelSigaction ignored = {.handler = 1, .flags = 0, .restorer = 0, .mask = 0};  // SIG_IGN
+  raw_syscall(__NR_rt_sigaction, SIGCHLD, &ignored, &action, sizeof action.mask);
+  raw_syscall(__NR_rt_sigaction, SIGCHLD, &action, nullptr, sizeof action.mask);
+}
+
+bool is_stopped() { return has(wire::kTaskStopped); }
+
+void stop() {
+  const i64 pid = raw_syscall(__NR_getpid);
+  raw_syscall(__NR_tgkill, pid, pid, SIGSTOP);
+}
+
 void check_relatives() {
   if (report_has_failed()) end_quietly();
   if (g_parent != 0 && raw_syscall(__NR_getppid) != static_cast<i64>(g_parent)) end_quietly();
