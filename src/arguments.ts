@@ -50,6 +50,20 @@ export function checkShift(value: unknown): number {
   return value;
 }
 
+/** False if it is not there. */
+export function checkFlag(argument: string, value: unknown): boolean {
+  if (value === undefined) return false;
+  if (typeof value !== 'boolean') throw badType(argument, 'a boolean', value);
+  return value;
+}
+
+/** A number of bytes, at least one. */
+export function checkBytes(argument: string, value: unknown): number {
+  if (typeof value !== 'number') throw badType(argument, 'a number of bytes', value);
+  if (!Number.isSafeInteger(value) || value < 1) throw badValue(argument, 'must be a positive whole number of bytes');
+  return value;
+}
+
 /** What `fastPath` asks for; true if it is not there. */
 export function checkFastPath(value: unknown): boolean {
   if (value === undefined) return true;

@@ -9,7 +9,7 @@ export type { HostReport } from './check/check.js';
 export type { PublishedPort } from './environment/publish.js';
 export type { EnvironmentPlace } from './environment/registry.js';
 export { type ErrorSubject, StasisError, type StasisErrorCode, type StasisErrorOptions } from './errors.js';
-export type { Feature, ResourceId, RestoreTimings } from './native.js';
+export type { Feature, FilesPolicy, ResourceId, RestoreTimings } from './native.js';
 export type { CheckpointOptions } from './snapshot/checkpoint.js';
 export type { RestoreOptions } from './snapshot/restore.js';
 export { type CheckpointStatistics, Snapshot } from './snapshot/snapshot.js';

@@ -88,6 +88,8 @@ export interface LaunchOptions {
   readonly timeoutMs?: number;
 }
 
+export type FilesPolicy = 'fail' | 'keep' | 'restore-content';
+
 export interface RestoreOptions {
   readonly keeper: string;
   /** `runtimes` of the state directory: the image's runtime is put there if it is missing. */
@@ -101,6 +103,10 @@ export interface RestoreOptions {
   /** As for a launch, of processes that are born after the restore. */
   readonly shiftIds?: number;
   readonly withoutFastPath?: true;
+  /** What happens where a file open for writing has changed; `fail` if absent. */
+  readonly files?: FilesPolicy;
+  /** Connections to who is not in the image are found reset. */
+  readonly tcpClose?: true;
   /** Until the application goes on; 30000 if absent. */
   readonly timeoutMs?: number;
 }
@@ -132,6 +138,8 @@ export interface RestoreTimings {
 
 export interface Restored extends Launched {
   readonly timings: RestoreTimings;
+  /** What the application has not as it was, a sentence each. */
+  readonly warnings: readonly string[];
   /** mmap calls made for the image. */
   readonly mapCalls: number;
 }
@@ -158,6 +166,13 @@ export interface CheckpointOptions {
   /** The streams the application was started with: an image says of these that they are the restorer's to give. */
   readonly stdio: readonly [StdioIdentity, StdioIdentity, StdioIdentity];
   readonly leaveRunning: boolean;
+  /** Bytes that copies of the processes may come to use; absent: half of what is available. */
+  readonly maxCopy?: number;
+  /** Bytes up to which the content of a file open for writing is stored; absent: none is. */
+  readonly saveFiles?: number;
+  readonly tcpEstablished?: boolean;
+  readonly tcpClose?: boolean;
+  readonly takeQueues?: boolean;
   /** The caller's time for the whole, which it enforces with the token; here it bounds how long the threads may take to stop. */
   readonly timeoutMs: number;
 }
@@ -166,6 +181,7 @@ export interface CheckpointOutcome {
   /** From the first thread stopped to the application going on (or its end). */
   readonly pauseUs: number;
   readonly totalUs: number;
+  readonly processes: number;
   readonly threads: number;
   readonly mappings: number;
   /** Bytes of the page files. */
@@ -173,6 +189,10 @@ export interface CheckpointOutcome {
   /** Bytes of image.stasis. */
   readonly imageBytes: number;
   readonly leftRunning: boolean;
+  /** The pages were read from copies of the processes, and not during the pause. */
+  readonly copied: boolean;
+  /** What a restored application will not have as it is, a sentence each. */
+  readonly warnings: readonly string[];
 }
 
 /** A kernel feature that Stasis uses. */

@@ -132,4 +132,10 @@ std::chrono::milliseconds Options::time(const char* name, std::chrono::milliseco
   return std::chrono::milliseconds(std::min<std::int64_t>(given, INT32_MAX));
 }
 
+Napi::Array texts_value(Napi::Env env, const std::vector<std::string>& texts) {
+  Napi::Array array = Napi::Array::New(env, texts.size());
+  for (std::uint32_t at = 0; at < texts.size(); ++at) array.Set(at, Napi::String::New(env, texts[at]));
+  return array;
+}
+
 }  // namespace stasis::addon

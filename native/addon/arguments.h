@@ -46,4 +46,7 @@ class Options {
   Napi::Object object_;
 };
 
+// An array of strings.
+Napi::Array texts_value(Napi::Env env, const std::vector<std::string>& texts);
+
 }  // namespace stasis::addon

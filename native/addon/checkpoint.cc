@@ -57,6 +57,11 @@ checkpoint::Options checkpoint_options(const Options& options) {
   result.control_socket = options.text("controlSocket");
   result.leave_running = options.flag("leaveRunning", false);
   result.stop_deadline = std::min(result.stop_deadline, options.time("timeoutMs", result.stop_deadline));
+  if (options.has("maxCopy")) result.max_copy_bytes = static_cast<std::uint64_t>(options.integer("maxCopy"));
+  if (options.has("saveFiles")) result.save_files_bytes = static_cast<std::uint64_t>(options.integer("saveFiles"));
+  result.tcp_established = options.flag("tcpEstablished", false);
+  result.tcp_close = options.flag("tcpClose", false);
+  result.take_queues = options.flag("takeQueues", false);
   result.stdio = identities(options);
   // The process executes its runtime, so this link leads to the file, also when its name is gone.
   result.runtime_path = "/proc/" + std::to_string(result.pid) + "/exe";
@@ -69,10 +74,13 @@ Napi::Value outcome_value(Napi::Env env, const checkpoint::Outcome& outcome) {
   auto set = [&](const char* name, std::uint64_t value) { object.Set(name, static_cast<double>(value)); };
   set("pauseUs", outcome.pause_ns / 1000);
   set("totalUs", outcome.total_ns / 1000);
+  set("processes", outcome.processes);
   set("threads", outcome.threads);
   set("mappings", outcome.mappings);
   set("pageBytes", outcome.page_bytes);
   set("imageBytes", outcome.image_bytes);
+  object.Set("copied", outcome.copied);
+  object.Set("warnings", texts_value(env, outcome.warnings));
   object.Set("leftRunning", !outcome.ended);
   return object;
 }

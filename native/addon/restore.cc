@@ -79,8 +79,18 @@ Napi::Value restored_value(Napi::Env env, const restore::Started& started) {
   timings.Set("populatedPages", static_cast<double>(launched.populated_pages));
   Napi::Object object = launched_value(env, launched);
   object.Set("timings", timings);
+  object.Set("warnings", texts_value(env, started.warnings));
   object.Set("mapCalls", static_cast<double>(launched.map_calls));
   return object;
+}
+
+restore::ChangedFiles changed_files_of(const Options& options) {
+  if (!options.has("files")) return restore::ChangedFiles::Fail;
+  const std::string policy = options.text("files");
+  if (policy == "keep") return restore::ChangedFiles::Keep;
+  if (policy == "restore-content") return restore::ChangedFiles::RestoreContent;
+  if (policy != "fail") options.complain("files", "'fail', 'keep' or 'restore-content'");
+  return restore::ChangedFiles::Fail;
 }
 
 }  // namespace
@@ -95,6 +105,8 @@ restore::StartOptions start_options(const Options& options) {
   result.timeout = options.time("timeoutMs", launch::kDefaultTimeout);
   result.shift_ids = shift_of(options);
   result.fast_path = !options.has("withoutFastPath");
+  result.tcp_close = options.flag("tcpClose", false);
+  result.changed_files = changed_files_of(options);
   return result;
 }
 

@@ -22,7 +22,7 @@ Status plan_memory(const image::Image& image, const image::ProcessImage& section
 
 // files.cc: the working directory of a process; open files and stdio.
 Status plan_directory(const image::ProcessImage& section, PlanBuilder& plan);
-Status plan_files(const image::Image& image, GroupBuilder& plan);
+Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& plan);
 Status plan_pipes(const image::Image& image, GroupBuilder& plan);
 Status plan_sockets(const image::Image& image, GroupBuilder& plan);
 Status plan_eventfds(const image::Image& image, GroupBuilder& plan);

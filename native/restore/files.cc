@@ -66,12 +66,13 @@ Status check_content(const image::OpenFile& file, std::int32_t fd, const struct 
   if (!writes && bytes > file.file_bytes) return {};
   const std::string how = bytes == file.file_bytes ? "it was modified since the checkpoint" : size_change(file, bytes);
   return refuse(file, fd, how,
-                writes ? "the application would overwrite what was written since; put back the file of then, or start "
-                         "the application anew"
-                       : "put back the file of then, or start the application anew");
+                writes
+                    ? "the application would overwrite what was written since; put back the file of then, or restore "
+                      "with --files keep to have it go on with the file as it is"
+                    : "put back the file of then, or start the application anew");
 }
 
-Status check_open_file(const image::OpenFile& file, std::int32_t fd) {
+Status check_open_file(const image::OpenFile& file, std::int32_t fd, ChangedFiles changed_files) {
   struct stat now;
   if (::stat(file.path.c_str(), &now) != 0) {
     return Error::of_errno("stat", kDoing)
@@ -96,7 +97,7 @@ Status check_open_file(const image::OpenFile& file, std::int32_t fd) {
         .with_path(file.path)
         .with_remedy("give this user the access that the application had");
   }
-  return S_ISREG(now.st_mode) ? check_content(file, fd, now) : Status{};
+  return S_ISREG(now.st_mode) && changed_files != ChangedFiles::Keep ? check_content(file, fd, now) : Status{};
 }
 
 Status check_cwd(const std::string& path) {
@@ -123,7 +124,7 @@ Status plan_directory(const image::ProcessImage& section, PlanBuilder& plan) {
   return {};
 }
 
-Status plan_files(const image::Image& image, GroupBuilder& plan) {
+Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& plan) {
   plan.group.cwd = plan.add_string(image.first().process.cwd);
   plan.group.umask = image.first().process.umask;
   for (const image::Stdio& stdio : image.stdio) {
@@ -142,7 +143,7 @@ Status plan_files(const image::Image& image, GroupBuilder& plan) {
       entry.value = plan.slot_of(file.memory, 0);
       continue;
     }
-    STASIS_TRY(check_open_file(file, place.fd));
+    STASIS_TRY(check_open_file(file, place.fd, inputs.changed_files));
     const std::uint64_t path = plan.add_string(file.path);
     wire::FdEntry& entry = plan.add_fd(wire::FdKind::OpenFile, place.slot, place.fd);
     entry.flags = file.flags & ~kDropped;

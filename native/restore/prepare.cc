@@ -51,7 +51,7 @@ namespace {
 
 Status plan_objects(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& group) {
   STASIS_TRY(plan_shared_memory(image, inputs, group));
-  STASIS_TRY(plan_files(image, group));
+  STASIS_TRY(plan_files(image, inputs, group));
   STASIS_TRY(plan_pipes(image, group));
   STASIS_TRY(plan_sockets(image, group));
   STASIS_TRY(plan_eventfds(image, group));

@@ -27,11 +27,20 @@ struct PageFileLocation {
   std::uint64_t device = 0, inode = 0;
 };
 
+// What happens where a file that the application has open for writing has changed since the checkpoint.
+enum class ChangedFiles {
+  Fail,
+  Keep,            // the application goes on with the file as it is
+  RestoreContent,  // the file is put aside, and what the image holds put in its place
+};
+
 struct RestoreInputs {
   std::vector<PageFileLocation> page_files;         // as Image::page_files
   std::vector<wire::WorkingSetRange> working_set;   // as read_working_set gives it
   std::uint32_t plan_version = wire::kPlanVersion;  // that runtime's (plan_version_of in restore/start.h)
-  std::string runtime_path;                         // absolute; the file that will be executed, of the image's build id
+  ChangedFiles changed_files = ChangedFiles::Fail;
+  bool tcp_close = false;    // connections to who is not in the image are found reset
+  std::string runtime_path;  // absolute; the file that will be executed, of the image's build id
 };
 
 struct PreparedRestore {

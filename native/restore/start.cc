@@ -25,6 +25,7 @@ struct Laid {
   std::string runtime;  // to be executed
   std::uint64_t records_checksum = 0;
   std::uint64_t opened_us = 0;
+  std::vector<std::string> warnings;
 };
 
 // Absolute, since the runtime opens it from a working directory of its own.
@@ -66,9 +67,12 @@ Result<Laid> lay_down(const StartOptions& options, Clock::time_point origin) {
   inputs.runtime_path =
       STASIS_TRY(install_runtime(opened.runtime.get(), opened.image.runtime.build_id, options.runtime_directory));
   inputs.plan_version = plan_version_of(inputs.runtime_path);
+  inputs.changed_files = options.changed_files;
+  inputs.tcp_close = options.tcp_close;
   PreparedRestore prepared = STASIS_TRY(prepare(opened.image, inputs));
   laid.plan = STASIS_TRY(seal_plan(prepared.plan));
   laid.runtime = prepared.runtime_path;
+  laid.warnings = std::move(prepared.warnings);
   return laid;
 }
 
@@ -106,6 +110,7 @@ Result<Started> Starting::finish(const std::function<Status()>& permission) {
   }
   Started started;
   started.opened_us = laid.opened_us;
+  started.warnings = std::move(laid.warnings);
   started.prepared_us = microseconds_since(origin_);
   STASIS_TRY(permission());
   started.launched = STASIS_TRY(keeper_->finish(laid.plan.get()));

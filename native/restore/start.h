@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "launch/launch.h"
 #include "os/unique_fd.h"
+#include "restore/prepare.h"
 
 namespace stasis::restore {
 
@@ -31,14 +32,17 @@ struct StartOptions {
   std::chrono::milliseconds timeout = launch::kDefaultTimeout;
   std::uint32_t shift_ids = 0;  // launch/launch.h
   bool fast_path = true;        // likewise
+  ChangedFiles changed_files = ChangedFiles::Fail;
+  bool tcp_close = false;  // as in RestoreInputs
 };
 
 struct Started {
   launch::Launched launched;  // its times are made to count from the beginning, too
   // Microseconds from the beginning.
-  std::uint64_t opened_us = 0;    // image read and verified
-  std::uint64_t prepared_us = 0;  // plan complete
-  std::uint64_t finished_us = 0;  // all of it
+  std::uint64_t opened_us = 0;        // image read and verified
+  std::uint64_t prepared_us = 0;      // plan complete
+  std::uint64_t finished_us = 0;      // all of it
+  std::vector<std::string> warnings;  // what the application has not as it was, a sentence each
 };
 
 // A restore in two parts.

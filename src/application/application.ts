@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import { badType, badValue, checkOptions, checkSignal, checkTimeout } from '../arguments.js';
 import type { EnvironmentPlace } from '../environment/registry.js';
 import { fromSystemError, StasisError } from '../errors.js';
-import type { ResourceId, RestoreTimings } from '../native.js';
+import type { ResourceId, Restored, RestoreTimings } from '../native.js';
 import { callNativeNow } from '../native-call.js';
 import { type CheckpointOptions, checkpoint } from '../snapshot/checkpoint.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
@@ -40,13 +40,16 @@ export class Application {
   readonly #record: ApplicationRecord;
   /** Of an application that this object was restored as; null otherwise. */
   readonly restoreTimings: RestoreTimings | null;
+  /** Of an application that this object was restored with: what it has not as it was, a sentence each. */
+  readonly restoreWarnings: readonly string[];
 
   /** Not for callers: `Stasis` makes applications. */
-  constructor(home: Home, record: ApplicationRecord, restoreTimings: RestoreTimings | null = null) {
+  constructor(home: Home, record: ApplicationRecord, restored: Restored | null = null) {
     this.#home = home;
     this.#paths = home.application(record.id);
     this.#record = record;
-    this.restoreTimings = restoreTimings;
+    this.restoreTimings = restored?.timings ?? null;
+    this.restoreWarnings = restored?.warnings ?? [];
   }
 
   get id(): string {

@@ -16,6 +16,18 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
+const unitBytes: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** `4096`, `512K`, `64M` or `2G`, as bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d{1,12})([KMGT]?)(?:i?B)?$/i.exec(text);
+  const bytes =
+    match === null ? Number.NaN : Number(match[1]) * (unitBytes[(match[2] ?? '').toUpperCase()] ?? Number.NaN);
+  if (!(bytes > 0) || !Number.isSafeInteger(bytes))
+    throw new UsageError(`${JSON.stringify(text)} is no size: give bytes, or a number with K, M, G or T`);
+  return bytes;
+}
+
 /** `TERM`, `SIGTERM`, `term` or `15`. */
 export function parseSignal(text: string): number {
   if (/^\d{1,2}$/.test(text) && Number(text) >= 1 && Number(text) <= 64) return Number(text);

@@ -8,9 +8,9 @@ import { lstatSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { describeStatus } from '../application/describe.js';
 import { waitForEnding } from '../application/ending.js';
-import { checkOptions, checkSignal, checkText, checkTimeout } from '../arguments.js';
+import { checkBytes, checkFlag, checkOptions, checkSignal, checkText, checkTimeout } from '../arguments.js';
 import { cancelled, fromSystemError, StasisError } from '../errors.js';
-import type { Addon, CancelToken, CheckpointOutcome } from '../native.js';
+import type { Addon, CancelToken, CheckpointOutcome, CheckpointOptions as NativeOptions } from '../native.js';
 import { callNative, callNativeNow } from '../native-call.js';
 import { type Home, replaceFile } from '../store/home.js';
 import { claimPartial, cleanPartials } from '../store/partial.js';
@@ -25,11 +25,25 @@ export interface CheckpointOptions {
   readonly output?: string;
   /** Lets the application go on; otherwise it is stopped once the image is safe. */
   readonly leaveRunning?: boolean;
+  /**
+   * With `leaveRunning`: bytes that the application and the copies of it, from which its pages are read, may come to use more than now.
+   * If they might need more, the application stands still while the pages are written. Default: half of the memory that is available.
+   */
+  readonly maxCopy?: number;
+  /** Also stores the content of files open for writing, up to so many bytes of each; `true`: 64 MiB. */
+  readonly saveFiles?: boolean | number;
+  /** Keeps TCP connections to programs outside the application; needs CAP_NET_ADMIN. Without this or `tcpClose` they are an error. */
+  readonly tcpEstablished?: boolean;
+  /** The restored application finds TCP connections to programs outside reset. */
+  readonly tcpClose?: boolean;
+  /** Lets messages of POSIX message queues be taken out and put back, which a kill in that moment would lose. */
+  readonly takeQueues?: boolean;
   readonly signal?: AbortSignal;
   /** Milliseconds for the whole checkpoint; default ten minutes. */
   readonly timeout?: number;
 }
 
+const defaultSavedFileBytes = 64 * 1024 * 1024;
 const defaultTimeoutMs = 600_000;
 /** Node fires a timer beyond this at once. */
 const maxTimerMs = 2 ** 31 - 1;
@@ -40,6 +54,7 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
   checkOptions(options);
   checkSignal(options.signal);
   checkTimeout(options.timeout);
+  const given = checkKinds(options);
   const output = options.output === undefined ? undefined : resolve(checkText('options.output', options.output));
   const paths = home.application(record.id);
   const what = `checkpointing ${record.name}`;
@@ -74,6 +89,7 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
         controlSocket: paths.controlSocket,
         leaveRunning: options.leaveRunning ?? false,
         stdio: record.stdio,
+        ...given,
         timeoutMs: options.timeout ?? defaultTimeoutMs,
       };
       outcome = await withDeadline({ what, timeoutMs: request.timeoutMs, signal: options.signal }, (addon, token) =>
@@ -90,6 +106,20 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
   } finally {
     lock.release();
   }
+}
+
+type KindOptions = Pick<NativeOptions, 'maxCopy' | 'saveFiles' | 'tcpEstablished' | 'tcpClose' | 'takeQueues'>;
+
+function checkKinds(options: CheckpointOptions): KindOptions {
+  const { maxCopy, saveFiles, tcpEstablished, tcpClose, takeQueues } = options;
+  const saved = saveFiles === true ? defaultSavedFileBytes : saveFiles === false ? undefined : saveFiles;
+  return {
+    ...(maxCopy === undefined ? {} : { maxCopy: checkBytes('options.maxCopy', maxCopy) }),
+    ...(saved === undefined ? {} : { saveFiles: checkBytes('options.saveFiles', saved) }),
+    tcpEstablished: checkFlag('options.tcpEstablished', tcpEstablished),
+    tcpClose: checkFlag('options.tcpClose', tcpClose),
+    takeQueues: checkFlag('options.takeQueues', takeQueues),
+  };
 }
 
 /** Runs an operation of the addon that the caller's signal or the deadline stops. */
@@ -158,6 +188,9 @@ function locationOf(home: Home, path: string): SnapshotLocation {
 }
 
 function statisticsOf(outcome: CheckpointOutcome): CheckpointStatistics {
-  const { pauseUs, totalUs, threads, mappings, pageBytes, imageBytes } = outcome;
-  return { pauseMs: pauseUs / 1000, totalMs: totalUs / 1000, threads, mappings, pageBytes, imageBytes };
+  const { pauseUs, totalUs, copied, processes, threads, mappings, pageBytes, imageBytes, warnings } = outcome;
+  const pauseKind = copied ? 'fork' : 'copy';
+  const pauseMs = pauseUs / 1000;
+  const totalMs = totalUs / 1000;
+  return { pauseMs, totalMs, processes, threads, mappings, pageBytes, imageBytes, pauseKind, warnings };
 }

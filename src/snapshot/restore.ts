@@ -8,9 +8,24 @@ import { Application } from '../application/application.js';
 import { leaveToKeeper } from '../application/launch.js';
 import { bringUp, type Place, type Preparation, prepare, takePlace } from '../application/prepare.js';
 import { checkStdio, type Stdio, type Stream } from '../application/stdio.js';
-import { checkFastPath, checkOptions, checkShift, checkSignal, checkTimeout } from '../arguments.js';
+import {
+  badType,
+  badValue,
+  checkFastPath,
+  checkFlag,
+  checkOptions,
+  checkShift,
+  checkSignal,
+  checkTimeout,
+} from '../arguments.js';
 import { cancelled } from '../errors.js';
-import { type Addon, helperPrograms, type RestoreOptions as NativeOptions, type Restored } from '../native.js';
+import {
+  type Addon,
+  type FilesPolicy,
+  helperPrograms,
+  type RestoreOptions as NativeOptions,
+  type Restored,
+} from '../native.js';
 import type { Home } from '../store/home.js';
 import { checkName, listNames } from '../store/names.js';
 import type { ApplicationRecord } from '../store/record.js';
@@ -27,10 +42,19 @@ export interface RestoreOptions {
   readonly shiftIds?: number;
   /** As for `run`. */
   readonly fastPath?: boolean;
+  /**
+   * Where a file that the application has open for writing has changed since the checkpoint: `fail` (default), `keep` the file and go on,
+   * or `restore-content`: put it aside and put what the image holds in its place (`saveFiles` of the checkpoint).
+   */
+  readonly files?: FilesPolicy;
+  /** Connections to programs outside are found reset, also where the image would keep them. */
+  readonly tcpClose?: boolean;
   readonly signal?: AbortSignal;
   /** Milliseconds; default 30 s. */
   readonly timeout?: number;
 }
+
+export type ForegroundRestoreOptions = Pick<RestoreOptions, 'name' | 'shiftIds' | 'fastPath' | 'files' | 'tcpClose'>;
 
 export async function restore(
   home: Home,
@@ -40,18 +64,18 @@ export async function restore(
   checkOptions(options);
   checkSignal(options.signal);
   checkTimeout(options.timeout);
-  const interposition = checkInterposition(options);
+  const choices = checkChoices(options);
   const what = `restoring ${snapshot.reference ?? snapshot.path}`;
   throwIfAborted(options.signal, what);
   const place = await takePlace(home, planFor(home, snapshot, options.name, checkStdio(options.stdio), 'detached'));
   const { record, restored } = await bringUp(place, (addon) =>
     rebuild(addon, place, {
-      ...nativeOptions(home, snapshot, place, interposition),
+      ...nativeOptions(home, snapshot, place, choices),
       stdio: place.stdio.fds,
       ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
     }),
   );
-  const application = new Application(home, record, restored.timings);
+  const application = new Application(home, record, restored);
   if (options.signal?.aborted) {
     await application.kill('SIGKILL').catch(() => undefined);
     await application.wait({ timeout: 30_000 });
@@ -86,31 +110,44 @@ async function rebuild(
 export async function restoreInForeground(
   home: Home,
   snapshot: SnapshotLocation,
-  options: Pick<RestoreOptions, 'name' | 'shiftIds' | 'fastPath'>,
+  options: ForegroundRestoreOptions,
 ): Promise<never> {
-  const interposition = checkInterposition(options);
+  const choices = checkChoices(options);
   const prepared = await prepare(
     home,
     planFor(home, snapshot, options.name, ['inherit', 'inherit', 'inherit'], 'foreground'),
   );
-  return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(nativeOptions(home, snapshot, prepared, interposition)));
+  return leaveToKeeper(prepared, (addon) => addon.becomeKeeper(nativeOptions(home, snapshot, prepared, choices)));
 }
 
-type Interposition = Pick<NativeOptions, 'shiftIds' | 'withoutFastPath'>;
+type Choices = Pick<NativeOptions, 'shiftIds' | 'withoutFastPath' | 'files' | 'tcpClose'>;
 
-function checkInterposition(options: Pick<RestoreOptions, 'shiftIds' | 'fastPath'>): Interposition {
-  const shiftIds = checkShift(options.shiftIds);
-  return checkFastPath(options.fastPath) ? { shiftIds } : { shiftIds, withoutFastPath: true };
+function checkChoices(options: ForegroundRestoreOptions): Choices {
+  return {
+    shiftIds: checkShift(options.shiftIds),
+    ...(checkFastPath(options.fastPath) ? {} : { withoutFastPath: true }),
+    ...(options.files === undefined ? {} : { files: checkPolicy(options.files) }),
+    ...(checkFlag('options.tcpClose', options.tcpClose) ? { tcpClose: true } : {}),
+  };
 }
 
-function nativeOptions(home: Home, snapshot: SnapshotLocation, place: Place, interposition: Interposition) {
+const policies: readonly FilesPolicy[] = ['fail', 'keep', 'restore-content'];
+
+function checkPolicy(value: unknown): FilesPolicy {
+  if (typeof value !== 'string') throw badType('options.files', 'a string', value);
+  const policy = policies.find((known) => known === value);
+  if (policy === undefined) throw badValue('options.files', `must be one of ${policies.join(', ')}`);
+  return policy;
+}
+
+function nativeOptions(home: Home, snapshot: SnapshotLocation, place: Place, choices: Choices) {
   return {
     keeper: helperPrograms().keeper,
     runtimes: home.runtimes,
     directory: place.paths.directory,
     image: snapshot.path,
     stamps: home.verified,
-    ...interposition,
+    ...choices,
   };
 }
 

@@ -13,10 +13,15 @@ export interface CheckpointStatistics {
   /** How long the application stood still, milliseconds. */
   readonly pauseMs: number;
   readonly totalMs: number;
+  readonly processes: number;
   readonly threads: number;
   readonly mappings: number;
   readonly pageBytes: number;
   readonly imageBytes: number;
+  /** `fork`: pages were read from copies of the processes, which went on meanwhile; `copy`: while they stood still. */
+  readonly pauseKind: 'fork' | 'copy';
+  /** What a restored application will not have as it is, a sentence each. */
+  readonly warnings: readonly string[];
 }
 
 export class Snapshot {

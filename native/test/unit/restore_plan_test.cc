@@ -77,7 +77,7 @@ Status plan_file(const OpenFile& file) {
   image.open_files.push_back(file);
   GroupBuilder plan;
   plan.use_descriptors({.numbers = {{.fd = 5, .object = file.object}}});
-  return plan_files(image, plan);
+  return plan_files(image, restore::RestoreInputs(), plan);
 }
 
 Status after_append(std::uint32_t flags, bool append) {
