@@ -5,6 +5,7 @@
       "native/checkpoint/checkpoint.cc",
       "native/checkpoint/commit.cc",
       "native/checkpoint/credentials.cc",
+      "native/checkpoint/copy_room.cc",
       "native/checkpoint/cut.cc",
       "native/checkpoint/epoll.cc",
       "native/checkpoint/eventfd.cc",

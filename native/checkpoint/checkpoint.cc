@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -82,6 +83,7 @@ class Checkpoint {
   MappedFileFacts file_facts_;
   std::optional<Objects> objects_;
   std::optional<SharedMemories> shared_memories_;
+  CopyRoom copy_room_;
   Clock::time_point stopped_at_;
   bool held_ = false;
 };
@@ -133,6 +135,7 @@ Status Checkpoint::look_once(bool& passing) {
     starting = starting || is_starting(member->earlier_maps);
     STASIS_TRY(plan_mappings(member->subject, member->earlier_maps, file_facts_, shared, findings));
   }
+  if (options_.leave_running) copy_room_.prepare(shared.bytes());
   passing = starting || findings.all_passing();
   if (!findings.empty()) return std::move(findings).error(options_.pid);
   return {};
@@ -173,24 +176,29 @@ Status Checkpoint::stop() {
 Status Checkpoint::read_state() {
   tree_.set_phase(Phase::Stopped);
   const Deadline deadline = Deadline::in(options_.stop_deadline);
-  std::optional<image::Clock> clock;
+  std::vector<std::unique_ptr<SettingsReader>> settings;
+  std::vector<ProcessTraits> traits(tree_.members.size());
+  std::vector<tracer::ProcessToRead> wanted;
   for (const auto& member : tree_.members) {
-    const procfs::Fields status = STASIS_TRY(procfs::read_status(member->pid()));
-    member->status = status;
+    member->status = STASIS_TRY(procfs::read_status(member->pid()));
     // A thread may have changed its state on the way out of the runtime.
     STASIS_TRY(read_runtime(*member->memory, member->subject));
-    ProcessTraits traits;
-    SettingsReader settings(member->subject);
-    member->state =
-        STASIS_TRY(tracer::read_process(*member->session, member->settled, *member->memory, member->subject.runtime,
-                                        member->caught(), settings.questions(traits), deadline, tree_.cancel));
+    settings.push_back(std::make_unique<SettingsReader>(member->subject));
+    wanted.push_back({&*member->session, &member->settled, &*member->memory, &member->subject.runtime, member->caught(),
+                      settings.back()->questions(traits[wanted.size()])});
+  }
+  auto states = STASIS_TRY(tracer::read_processes(wanted, deadline, tree_.cancel));
+  std::optional<image::Clock> clock;
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    Member& member = *tree_.members[i];
+    member.state = std::move(states[i]);
     image::ProcessImage& section = image_.processes.emplace_back();
-    record_threads(*member->state, section);
-    record_signals(*member->state, status, section);
-    STASIS_TRY(record_process(member->subject, *member->state, status, image_, section));
-    STASIS_TRY(record_relations(tree_, *member, traits, section.process));
+    record_threads(*member.state, section);
+    record_signals(*member.state, *member.status, section);
+    STASIS_TRY(record_process(member.subject, *member.state, *member.status, image_, section));
+    STASIS_TRY(record_relations(tree_, member, traits[i], section.process));
     if (!clock.has_value()) clock = image_.clock;
-    STASIS_TRY(settings.record(*member->state, status, *clock, section));
+    STASIS_TRY(settings[i]->record(*member.state, *member.status, *clock, section));
     outcome_.threads += section.threads.size();
   }
   image_.clock = *clock;
@@ -231,22 +239,20 @@ Result<bool> Checkpoint::hold_pages() {
   const bool adopts = std::any_of(image_.processes.begin(), image_.processes.end(),
                                   [](const image::ProcessImage& section) { return section.process.subreaper; });
   if (!options_.leave_running || adopts || !may_copy(tree_)) return false;
-  const Deadline deadline = Deadline::in(options_.stop_deadline);
+  std::vector<std::vector<procfs::MapLine>> lines;
+  std::vector<tracer::Question*> questions;
   for (const auto& member : tree_.members) {
-    auto lines = STASIS_TRY(procfs::read_maps(member->pid()));
-    shared_memories_->show_all(member->subject, lines);
-    auto held = HeldPages::make(*member, std::move(lines), deadline, tree_.cancel);
-    if (held.ok()) {
-      member->held = std::make_shared<HeldPages>(std::move(held).value());
-      continue;
-    }
-    if (held.error().error != EAGAIN && held.error().error != ENOMEM) return held.error();
-    for (const auto& other : tree_.members) other->held.reset();
-    shared_memories_->forget_views();
-    return false;
+    lines.push_back(STASIS_TRY(procfs::read_maps(member->pid())));
+    questions.push_back(shared_memories_->show_all(member->subject, lines.back()));
   }
-  STASIS_TRY(shared_memories_->copy());
-  return true;
+  const Status held = HeldPages::make(tree_, std::move(lines), questions, Deadline::in(options_.stop_deadline));
+  if (held.ok()) {
+    STASIS_TRY(shared_memories_->copy(copy_room_));
+    return true;
+  }
+  if (held.error().error != EAGAIN && held.error().error != ENOMEM) return held.error();
+  shared_memories_->forget_views();
+  return false;
 }
 
 Status Checkpoint::plan_memory() {

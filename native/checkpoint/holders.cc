@@ -14,6 +14,7 @@ namespace {
 using procfs::MapLine;
 
 constexpr int kTries = 3;
+constexpr std::size_t kQuestionBytes = 256 * 1024;  // for what else is asked
 constexpr const char* kDontFork = "dc";
 constexpr const char* kWipeOnFork = "wf";
 constexpr const char* kOnlyDontFork = " dc ";  // flags of a mapping of which no more is known
@@ -63,34 +64,51 @@ bool find_left_out(const std::vector<MapLine>& copy, std::vector<MapLine>& lines
 
 }  // namespace
 
-Result<HeldPages> HeldPages::make(Member& member, std::vector<MapLine> lines, Deadline deadline,
-                                  const CancelToken& cancel) {
-  take_flags(member.earlier_maps, lines);
+Status HeldPages::make(Tree& tree, std::vector<std::vector<MapLine>> lines,
+                       const std::vector<tracer::Question*>& questions, Deadline deadline) {
+  const std::size_t count = tree.members.size();
+  for (std::size_t i = 0; i < count; ++i) take_flags(tree.members[i]->earlier_maps, lines[i]);
   for (int attempt = 1;; ++attempt) {
-    std::vector<wire::ParasiteRow> rows = rows_of(lines);
-    if (rows.size() > tracer::most_rows(member.state->first_thread)) {
-      return Error::of_errno(ENOMEM, "madvise", "copying a process with so many mappings that are kept from forks");
+    std::vector<tracer::ToHold> wanted;
+    for (std::size_t i = 0; i < count; ++i) {
+      Member& member = *tree.members[i];
+      tracer::ToHold& one = wanted.emplace_back();
+      one = {&*member.session,        &*member.memory,
+             &member.subject.runtime, &member.state->first_thread,
+             rows_of(lines[i]),       attempt == 1 ? questions[i] : nullptr};
+      if (one.rows.size() > tracer::most_rows(*one.thread, kQuestionBytes)) {
+        return Error::of_errno(ENOMEM, "madvise", "copying a process with so many mappings that are kept from forks");
+      }
     }
-    auto holder = STASIS_TRY(tracer::Holder::make(*member.session, *member.memory, member.subject.runtime,
-                                                  member.state->first_thread, rows, deadline, cancel));
-    if (std::any_of(lines.begin(), lines.end(), is_unknown) &&
-        find_left_out(STASIS_TRY(procfs::read_maps(holder.pid())), lines)) {
-      if (attempt == kTries)
-        return Error::plain(ErrorKind::Failed, "copying the process: memory is missing in the copy");
-      continue;
+    auto holders = STASIS_TRY(tracer::hold(wanted, deadline, tree.cancel));
+    bool again = false;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (std::none_of(lines[i].begin(), lines[i].end(), is_unknown)) continue;
+      again = find_left_out(STASIS_TRY(procfs::read_maps(holders[i].pid())), lines[i]) || again;
     }
-    ProcessMemory memory = STASIS_TRY(ProcessMemory::open(holder.pid()));
-    HeldPages held(std::move(holder), std::move(memory));
-    for (const MapLine& line : lines) {
-      if (!line.has_flag(kWipeOnFork)) continue;
-      Wiped& wiped = held.wiped_.emplace_back();
-      wiped.start = line.start;
-      wiped.bytes.resize(line.end - line.start);
-      STASIS_TRY(member.memory->read(line.start, wiped.bytes));
+    if (again && attempt == kTries) {
+      return Error::plain(ErrorKind::Failed, "copying the process: memory is missing in the copy");
     }
-    held.at_instant_ = std::move(lines);
-    return held;
+    if (again) continue;
+    for (std::size_t i = 0; i < count; ++i) {
+      ProcessMemory memory = STASIS_TRY(ProcessMemory::open(holders[i].pid()));
+      tree.members[i]->held.reset(new HeldPages(std::move(holders[i]), std::move(memory)));
+      STASIS_TRY(tree.members[i]->held->read_wiped(*tree.members[i], std::move(lines[i])));
+    }
+    return {};
   }
+}
+
+Status HeldPages::read_wiped(const Member& member, std::vector<MapLine> lines) {
+  for (const MapLine& line : lines) {
+    if (!line.has_flag(kWipeOnFork)) continue;
+    Wiped& wiped = wiped_.emplace_back();
+    wiped.start = line.start;
+    wiped.bytes.resize(line.end - line.start);
+    STASIS_TRY(member.memory->read(line.start, wiped.bytes));
+  }
+  at_instant_ = std::move(lines);
+  return {};
 }
 
 // The copy's mappings are the process's, but that neighbours whose marks differed may be one.

@@ -24,9 +24,9 @@ namespace stasis::checkpoint {
 // The pages of one process at the instant.
 class HeldPages : public PageSource {
  public:
-  // Process held, at home stops. `lines`: its maps now.
-  static Result<HeldPages> make(Member& member, std::vector<procfs::MapLine> lines, Deadline deadline,
-                                const CancelToken& cancel);
+  // For all members: held, at home stops. `lines`: the maps of each now. `question`: more to be asked of each, may be empty.
+  static Status make(Tree& tree, std::vector<std::vector<procfs::MapLine>> lines,
+                     const std::vector<tracer::Question*>& questions, Deadline deadline);
 
   pid_t pid() const { return holder_.pid(); }
   const ProcessMemory& memory() const { return memory_; }
@@ -46,6 +46,7 @@ class HeldPages : public PageSource {
   };
 
   HeldPages(tracer::Holder holder, ProcessMemory memory) : holder_(std::move(holder)), memory_(std::move(memory)) {}
+  Status read_wiped(const Member& member, std::vector<procfs::MapLine> lines);
 
   tracer::Holder holder_;
   ProcessMemory memory_;

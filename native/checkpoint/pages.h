@@ -78,7 +78,7 @@ class CopiedPages : public PageSource {
  public:
   struct Part {
     std::uint64_t start;
-    std::vector<std::uint8_t> bytes;
+    std::span<const std::uint8_t> bytes;
   };
   explicit CopiedPages(const std::vector<Part>& parts) : parts_(parts) {}
   Status read(std::span<const ProcessMemory::Transfer> transfers) const override;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ using wire::kPageBytes;
 constexpr char kDeleted[] = " (deleted)";
 constexpr char kMemoryFile[] = "/memfd:";
 constexpr char kRestoredShared[] = "/memfd:stasis-shared";
+constexpr std::uint64_t kMostPagesAsked = 240 * 1024;  // of one process: a byte each in the runtime's area
 constexpr long kHugetlbMagic = 0x958458f6;
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
@@ -49,6 +51,11 @@ std::vector<Range> add_uncovered(std::vector<Range>& covered, std::uint64_t star
 
 }  // namespace
 
+bool has_swap() {
+  const auto text = procfs::read_whole("/proc/swaps");
+  return !text.ok() || std::count(text.value().begin(), text.value().end(), '\n') > 1;
+}
+
 bool is_memory_file(const std::string& name) { return starts_with(name, kMemoryFile); }
 
 bool is_shared_anonymous(const procfs::MapLine& line) {
@@ -74,7 +81,8 @@ std::uint32_t SharedMemories::show(const Subject& subject, const procfs::MapLine
   // A private mapping's own pages hide the object's: what it shows counts only where nothing else shows it.
   const View view{&subject, line.start, length, line.offset};
   if (line.shared) {
-    memory.views.insert(memory.views.begin() + static_cast<std::ptrdiff_t>(memory.shared_views++), view);
+    memory.views.insert(memory.views.begin() + static_cast<std::ptrdiff_t>(memory.shared_views), view);
+    ++memory.shared_views;
   } else {
     memory.views.push_back(view);
   }
@@ -124,46 +132,109 @@ Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, F
   return {};
 }
 
-void SharedMemories::show_all(const Subject& subject, const std::vector<procfs::MapLine>& lines) {
-  for (const procfs::MapLine& line : lines) {
-    if (line.end <= wire::kWindowBase || line.start >= wire::kWindowEnd) {
-      if (is_shared_anonymous(line) || is_memory_file(line.name)) (void)show(subject, line);
-    }
+void PresentPages::ask(tracer::ParasiteThread& thread, bool first) {
+  if (!first) return;
+  for (Area& area : areas_) {
+    const std::size_t pages = area.bytes / kPageBytes;
+    area.place = tracer::Parasite::reserve(thread, pages);
+    area.call = tracer::Parasite::add(
+        thread, {SYS_mincore, {area.address, area.bytes, tracer::Parasite::data_address(thread, area.place)}});
   }
+}
+
+Status PresentPages::take(const tracer::ParasiteThread& thread, bool first) {
+  if (!first) return {};
+  for (Area& area : areas_) {
+    if (thread.result(area.call) != 0) continue;
+    const std::uint8_t* pages = thread.data.data() + area.place;
+    area.pages.assign(pages, pages + area.bytes / kPageBytes);
+  }
+  return {};
+}
+
+std::vector<Range> PresentPages::find(std::uint64_t start, std::uint64_t end) const {
+  for (const Area& area : areas_) {
+    if (start < area.address || end > area.address + area.bytes || area.pages.empty()) continue;
+    std::vector<Range> ranges;
+    for (std::uint64_t at = start; at < end; at += kPageBytes) {
+      if ((area.pages[(at - area.address) / kPageBytes] & 1) == 0) continue;
+      if (ranges.empty() || ranges.back().end != at) ranges.push_back({at, at});
+      ranges.back().end = at + kPageBytes;
+    }
+    return ranges;
+  }
+  return {{start, end}};
+}
+
+tracer::Question* SharedMemories::show_all(const Subject& subject, const std::vector<procfs::MapLine>& lines) {
+  auto present = std::make_unique<PresentPages>();
+  std::uint64_t room = kMostPagesAsked;
+  for (const procfs::MapLine& line : lines) {
+    if (line.start < wire::kWindowEnd && line.end > wire::kWindowBase) continue;
+    if (!is_shared_anonymous(line) && !is_memory_file(line.name)) continue;
+    (void)show(subject, line);
+    Memory& memory = find(line.device, line.inode);
+    // One process is enough to ask for a part.
+    const std::uint64_t length = line.end - line.start, pages = length / kPageBytes;
+    if (!line.shared || memory.fd.has_value() || swap_ || pages > room) continue;
+    if (add_uncovered(memory.asked, line.offset, line.offset + length).empty()) continue;
+    present->add(line.start, length);
+    room -= pages;
+    View& view = memory.views[memory.shared_views - 1];
+    view.present = present.get();
+    std::swap(view, memory.views[memory.asked_views++]);
+  }
+  if (present->empty()) return nullptr;
+  questions_.push_back(std::move(present));
+  return questions_.back().get();
+}
+
+std::uint64_t SharedMemories::bytes() const {
+  std::uint64_t result = 0;
+  for (const Memory& memory : memories_) result += round_up(memory.record.bytes);
+  return result;
 }
 
 void SharedMemories::forget_views() {
   for (Memory& memory : memories_) {
     memory.views.clear();
-    memory.shared_views = 0;
+    memory.asked.clear();
+    memory.shared_views = memory.asked_views = 0;
   }
 }
 
-Status SharedMemories::copy() {
-  for (Memory& memory : memories_) STASIS_TRY(copy(memory));
+Status SharedMemories::copy(CopyRoom& room) {
+  for (Memory& memory : memories_) STASIS_TRY(copy(memory, room));
   copied_ = true;
   return {};
 }
 
-Status SharedMemories::copy(Memory& memory) {
-  const auto take = [&](const PageSource& source, std::uint64_t start, std::uint64_t end,
-                        std::uint64_t base) -> Status {
-    for (const Range& part : STASIS_TRY(source.parts(base + start, base + end))) {
-      auto& copy = memory.copied.emplace_back();
-      copy.start = part.start - base;
-      copy.bytes.resize(part.end - part.start);
-      const ProcessMemory::Transfer transfer{part.start, copy.bytes.data(), copy.bytes.size()};
-      STASIS_TRY(source.read({&transfer, 1}));
-    }
+Status SharedMemories::copy(Memory& memory, CopyRoom& room) {
+  std::vector<ProcessMemory::Transfer> transfers;
+  const auto take = [&](const Range& part, std::uint64_t base) -> Status {
+    const auto bytes = STASIS_TRY(room.take(part.end - part.start));
+    memory.copied.push_back({part.start - base, bytes});
+    transfers.push_back({part.start, bytes.data(), bytes.size()});
     return {};
   };
-  if (memory.fd.has_value()) return take(FilePages(memory.fd->get()), 0, round_up(memory.record.bytes), 0);
+  if (memory.fd.has_value()) {
+    const FilePages source(memory.fd->get());
+    for (const Range& part : STASIS_TRY(source.parts(0, round_up(memory.record.bytes)))) STASIS_TRY(take(part, 0));
+    return source.read(transfers);
+  }
   std::vector<Range> covered;
   for (const View& view : memory.views) {
-    const auto process = STASIS_TRY(ProcessMemory::open(view.subject->pid));
+    const std::uint64_t base = view.address - view.offset;
     for (const Range& part : add_uncovered(covered, view.offset, view.offset + view.length)) {
-      STASIS_TRY(take(MemoryPages(process), part.start, part.end, view.address - view.offset));
+      const Range there{base + part.start, base + part.end};
+      const auto ranges =
+          view.present != nullptr ? view.present->find(there.start, there.end) : std::vector<Range>{there};
+      for (const Range& range : ranges) STASIS_TRY(take(range, base));
     }
+    if (transfers.empty()) continue;
+    const auto process = STASIS_TRY(ProcessMemory::open(view.subject->pid));
+    STASIS_TRY(process.read(transfers));
+    transfers.clear();
   }
   std::sort(memory.copied.begin(), memory.copied.end(),
             [](const CopiedPages::Part& a, const CopiedPages::Part& b) { return a.start < b.start; });

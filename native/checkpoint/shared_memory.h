@@ -7,10 +7,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "checkpoint/copy_room.h"
 #include "checkpoint/objects.h"
 #include "checkpoint/pages.h"
 #include "checkpoint/subject.h"
@@ -18,8 +21,32 @@
 #include "image/image.h"
 #include "os/process_memory.h"
 #include "os/procfs.h"
+#include "tracer/threads.h"
 
 namespace stasis::checkpoint {
+
+// Asks for the pages of mappings that exist. A page that is swapped out counts as one that does not, so this is of use only
+// without swap.
+class PresentPages : public tracer::Question {
+ public:
+  void add(std::uint64_t address, std::uint64_t bytes) { areas_.push_back({address, bytes, 0, 0, {}}); }
+  bool empty() const { return areas_.empty(); }
+  void ask(tracer::ParasiteThread& thread, bool first) override;
+  Status take(const tracer::ParasiteThread& thread, bool first) override;
+  // The parts of [start, end) that exist; all of it if that is not known.
+  std::vector<Range> find(std::uint64_t start, std::uint64_t end) const;
+
+ private:
+  struct Area {
+    std::uint64_t address, bytes;
+    std::size_t place, call;
+    std::vector<std::uint8_t> pages;  // empty: not known
+  };
+  std::vector<Area> areas_;
+};
+
+// Whether pages may be swapped out on this host.
+bool has_swap();
 
 class SharedMemories {
  public:
@@ -33,11 +60,14 @@ class SharedMemories {
   // only when the application is stopped.
   Status save_descriptors(Objects& objects, image::Image& image, Findings& findings);
 
-  // While the application is held, which is then let go before store(): notes what each mapping in `lines` shows.
-  void show_all(const Subject& subject, const std::vector<procfs::MapLine>& lines);
+  // While the application is held, which is then let go before store(): notes what each mapping in `lines` shows. The
+  // result asks the process's first thread which pages of it there are (mincore(2)); valid as long as this is.
+  tracer::Question* show_all(const Subject& subject, const std::vector<procfs::MapLine>& lines);
   // Then reads all bytes, or, if it is not let go after all, takes the notes back.
-  Status copy();
+  Status copy(CopyRoom& room);
   void forget_views();
+
+  std::uint64_t bytes() const;  // of all that was shown
 
   // Stores the bytes of all and gives their records to the image. Returns the number of runs.
   Result<std::uint64_t> store(image::PageFileWriter& writer, image::Image& image);
@@ -46,23 +76,27 @@ class SharedMemories {
   struct View {
     const Subject* subject;
     std::uint64_t address, length, offset;
+    const PresentPages* present = nullptr;
   };
   struct Memory {
     std::uint64_t device = 0, inode = 0;
     image::SharedMemory record;
-    std::vector<View> views;  // of shared mappings first
-    std::size_t shared_views = 0;
+    std::vector<View> views;  // those whose pages were asked for first, then the other shared mappings
+    std::size_t shared_views = 0, asked_views = 0;
+    std::vector<Range> asked;
     std::optional<UniqueFd> fd;
     std::vector<CopiedPages::Part> copied;
   };
 
   Memory& find(std::uint64_t device, std::uint64_t inode);
-  Status copy(Memory& memory);
+  Status copy(Memory& memory, CopyRoom& room);
   Status store_views(Memory& memory, image::PageFileWriter& writer);
   Status store_file(Memory& memory, image::PageFileWriter& writer);
 
   std::function<std::uint32_t()> next_;
   std::vector<Memory> memories_;
+  std::vector<std::unique_ptr<PresentPages>> questions_;
+  const bool swap_ = has_swap();
   bool copied_ = false;
 };
 

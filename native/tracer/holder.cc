@@ -4,10 +4,11 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-
-#include "base/scope_exit.h"
+#include <memory>
+#include <optional>
 
 namespace stasis::tracer {
 
@@ -33,12 +34,21 @@ void end_process(pid_t pid) {
 
 class Birth {
  public:
-  Birth(Session& session, Parasite& parasite, ParasiteThread& thread)
-      : session_(session), parasite_(parasite), thread_(thread) {}
+  explicit Birth(const ToHold& process)
+      : process_(process),
+        session_(*process.session),
+        parasite_(*process.session, *process.memory, *process.runtime),
+        thread_(*process.thread) {}
+  Birth(const Birth&) = delete;
   ~Birth();
 
-  Status drive(Deadline deadline, const CancelToken& cancel);
-  pid_t take_copy() { return std::exchange(copy_.tid, 0); }
+  Status start();
+  // Takes note of what has happened. True if something had.
+  Result<bool> move();
+  bool done() const { return listed_ && (copy_.tid == 0 || held_); }
+  // When all is done: the copy, or 0 and why there is none.
+  Result<pid_t> take_copy();
+  Parasite::Job job() { return {&parasite_, &thread_}; }
 
  private:
   Result<bool> move_thread();
@@ -49,9 +59,11 @@ class Birth {
                                               tracee.event == PTRACE_EVENT_CLONE);
   }
 
+  const ToHold& process_;
   Session& session_;
-  Parasite& parasite_;
+  Parasite parasite_;
   ParasiteThread& thread_;
+  std::size_t fork_ = 0;      // place in the list
   Tracee step_{0}, copy_{0};  // tid 0: not born, or gone
   bool listed_ = false;       // the thread has run its list
   bool held_ = false;         // the copy stands where it is to stay
@@ -68,7 +80,7 @@ Result<bool> Birth::move_thread() {
   if (listed_) return false;
   if (tracee.at == Tracee::At::Running && !STASIS_TRY(session_.poll(tracee))) return false;
   if (is_birth(tracee) && step_.tid == 0) step_ = Tracee(STASIS_TRY(ptrace::born(tracee.tid)));
-  listed_ = STASIS_TRY(parasite_.at_sigreturn(tracee));
+  listed_ = STASIS_TRY(parasite_.at_sigreturn(thread_));
   return true;
 }
 
@@ -94,15 +106,47 @@ Result<bool> Birth::move_copy() {
   return held_ = true;
 }
 
-Status Birth::drive(Deadline deadline, const CancelToken& cancel) {
+Result<bool> Birth::move() {
+  bool moved = STASIS_TRY(move_thread());
+  moved = STASIS_TRY(move_step()) || moved;
+  return STASIS_TRY(move_copy()) || moved;
+}
+
+Status Birth::start() {
+  const auto& rows = process_.rows;
+  thread_.clear();
+  const std::size_t at = Parasite::reserve(thread_, rows.size() * sizeof rows[0]);
+  if (!rows.empty()) std::memcpy(thread_.data.data() + at, rows.data(), rows.size() * sizeof rows[0]);
+  if (process_.question != nullptr) process_.question->ask(thread_, true);
+  fork_ = Parasite::add(thread_, {wire::kParasiteFork, {Parasite::data_address(thread_, at), rows.size()}});
+  STASIS_TRY(ptrace::set_births(thread_.tracee->tid, ptrace::Births::Seized));
+  return parasite_.start(thread_);
+}
+
+Result<pid_t> Birth::take_copy() {
+  STASIS_TRY(ptrace::set_births(thread_.tracee->tid, ptrace::Births::Free));
+  STASIS_TRY(parasite_.fetch(thread_));
+  if (process_.question != nullptr) STASIS_TRY(process_.question->take(thread_, true));
+  const pid_t copy = std::exchange(copy_.tid, 0);
+  if (copy != 0) return copy;
+  const std::int64_t forked = thread_.result(fork_);
+  const std::int64_t result = forked < 0 ? forked : static_cast<std::int64_t>(thread_.commands[fork_].arguments[5]);
+  return Error::of_errno(static_cast<int>(-result), "clone", "copying the process").with_pid(session_.pid());
+}
+
+Status drive(const std::vector<std::unique_ptr<Birth>>& births, const ToHold& first, Deadline deadline,
+             const CancelToken& cancel) {
   Pause pause;
   while (true) {
-    bool moved = STASIS_TRY(move_thread());
-    moved = STASIS_TRY(move_step()) || moved;
-    moved = STASIS_TRY(move_copy()) || moved;
-    if (listed_ && (copy_.tid == 0 || held_)) return {};
+    bool moved = false, done = true;
+    for (const auto& birth : births) {
+      if (birth->done()) continue;
+      moved = STASIS_TRY(birth->move()) || moved;
+      done = done && birth->done();
+    }
+    if (done) return {};
     if (cancel.cancelled()) return Error::plain(ErrorKind::Cancelled, "the checkpoint was cancelled");
-    if (deadline.passed()) return timed_out(session_.pid(), thread_.tracee->tid, "copying the process");
+    if (deadline.passed()) return timed_out(first.session->pid(), first.thread->tracee->tid, "copying the process");
     if (moved) {
       pause.reset();
     } else {
@@ -113,34 +157,33 @@ Status Birth::drive(Deadline deadline, const CancelToken& cancel) {
 
 }  // namespace
 
-std::size_t most_rows(const ParasiteThread& thread) { return thread.slot.data_bytes / sizeof(wire::ParasiteRow); }
+std::size_t most_rows(const ParasiteThread& thread, std::size_t data_bytes) {
+  const std::size_t left = thread.slot.data_bytes - std::min<std::size_t>(thread.slot.data_bytes, data_bytes + 64);
+  return left / sizeof(wire::ParasiteRow);
+}
 
-Result<Holder> Holder::make(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime,
-                            ParasiteThread& thread, const std::vector<wire::ParasiteRow>& rows, Deadline deadline,
-                            const CancelToken& cancel) {
-  STASIS_CHECK(rows.size() <= most_rows(thread));
-  const pid_t tid = thread.tracee->tid;
-  thread.clear();
-  const std::size_t at = Parasite::reserve(thread, rows.size() * sizeof rows[0]);
-  if (!rows.empty()) std::memcpy(thread.data.data() + at, rows.data(), rows.size() * sizeof rows[0]);
-  const std::size_t fork =
-      Parasite::add(thread, {wire::kParasiteFork, {Parasite::data_address(thread, at), rows.size()}});
-
-  Parasite parasite(session, memory, runtime);
-  STASIS_TRY(ptrace::set_births(tid, ptrace::Births::Seized));
-  Birth birth(session, parasite, thread);
-  STASIS_TRY(parasite.start(thread));
-  STASIS_TRY(birth.drive(deadline, cancel));
-  STASIS_TRY(ptrace::set_births(tid, ptrace::Births::Free));
-  STASIS_TRY(parasite.fetch(thread));
-  Holder holder(birth.take_copy());
-  STASIS_TRY(parasite.go_home({&thread}, deadline, cancel));
-  if (holder.pid() != 0) return holder;
-  const auto failed = [&](std::int64_t result) {
-    return Error::of_errno(static_cast<int>(-result), "clone", "copying the process").with_pid(session.pid());
-  };
-  if (thread.result(fork) < 0) return failed(thread.result(fork));
-  return failed(static_cast<std::int64_t>(thread.commands[fork].arguments[5]));
+Result<std::vector<Holder>> hold(const std::vector<ToHold>& processes, Deadline deadline, const CancelToken& cancel) {
+  std::vector<std::unique_ptr<Birth>> births;
+  std::vector<Parasite::Job> jobs;
+  for (const ToHold& process : processes) {
+    births.push_back(std::make_unique<Birth>(process));
+    jobs.push_back(births.back()->job());
+    STASIS_TRY(births.back()->start());
+  }
+  STASIS_TRY(drive(births, processes.front(), deadline, cancel));
+  std::vector<Holder> holders;
+  std::optional<Error> failed;
+  for (const auto& birth : births) {
+    auto copy = birth->take_copy();
+    if (copy.ok()) {
+      holders.push_back(Holder(copy.value()));
+    } else if (!failed.has_value()) {
+      failed = std::move(copy).error();
+    }
+  }
+  STASIS_TRY(Parasite::go_home_all(jobs, deadline, cancel));
+  if (failed.has_value()) return *std::move(failed);
+  return holders;
 }
 
 Holder::~Holder() {

@@ -22,17 +22,28 @@
 #include <vector>
 
 #include "tracer/parasite.h"
+#include "tracer/threads.h"
 
 namespace stasis::tracer {
 
+class Holder;
+
+// A process to be copied: held, at a home stop, to which `thread` comes back.
+struct ToHold {
+  Session* session;
+  const ProcessMemory* memory;
+  const wire::Descriptor* runtime;
+  ParasiteThread* thread;
+  // Private memory that is marked MADV_DONTFORK; a row must hold nothing that is not.
+  std::vector<wire::ParasiteRow> rows;
+  Question* question;  // more calls, made before the copy; may be null
+};
+
+// Copies all at the same time. An error with errno EAGAIN or ENOMEM: there is no room for a copy, and nothing has changed.
+Result<std::vector<Holder>> hold(const std::vector<ToHold>& processes, Deadline deadline, const CancelToken& cancel);
+
 class Holder {
  public:
-  // From a home stop of `thread`, and back to it. The rows must be private memory that is marked MADV_DONTFORK, all of it.
-  // An error with errno EAGAIN or ENOMEM: there is no room for a copy, and nothing has changed.
-  static Result<Holder> make(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime,
-                             ParasiteThread& thread, const std::vector<wire::ParasiteRow>& rows, Deadline deadline,
-                             const CancelToken& cancel);
-
   Holder(Holder&& other) noexcept : pid_(std::exchange(other.pid_, 0)) {}
   Holder& operator=(Holder&&) = delete;
   ~Holder();  // ends the copy
@@ -40,11 +51,12 @@ class Holder {
   pid_t pid() const { return pid_; }
 
  private:
+  friend Result<std::vector<Holder>> hold(const std::vector<ToHold>&, Deadline, const CancelToken&);
   explicit Holder(pid_t pid) : pid_(pid) {}
   pid_t pid_;
 };
 
-// How many rows a thread's slot has room for.
-std::size_t most_rows(const ParasiteThread& thread);
+// How many rows a thread's slot has room for, beside data of that size.
+std::size_t most_rows(const ParasiteThread& thread, std::size_t data_bytes);
 
 }  // namespace stasis::tracer

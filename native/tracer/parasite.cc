@@ -67,6 +67,11 @@ bool Parasite::fits(const ParasiteThread& thread) {
 }
 
 Status Parasite::start(ParasiteThread& thread) {
+  const auto tid = static_cast<std::uint64_t>(thread.tracee->tid);
+  if (thread.bell != 0) {
+    add(thread,
+        {SYS_tgkill, {static_cast<std::uint64_t>(session_.pid()), tid, static_cast<std::uint64_t>(thread.bell)}});
+  }
   STASIS_CHECK(fits(thread));
   std::vector<std::uint8_t> frame(frame_bytes(thread.xsave));
   wire::ParasiteBlock block{};
@@ -88,13 +93,15 @@ Status Parasite::start(ParasiteThread& thread) {
   registers.orig_rax = thread.tracee->at == Tracee::At::Entry ? static_cast<unsigned long long>(SYS_getpid)
                                                               : static_cast<unsigned long long>(-1);
   STASIS_TRY(ptrace::set_registers(thread.tracee->tid, registers));
-  STASIS_TRY(ptrace::set_signal_mask(thread.tracee->tid, kAllSignals));
+  const std::uint64_t open = thread.bell != 0 ? 1ULL << (thread.bell - 1) : 0;
+  STASIS_TRY(ptrace::set_signal_mask(thread.tracee->tid, kAllSignals & ~open));
   thread.tracee->slice = {};
-  return session_.resume(*thread.tracee, ptrace::Resume::ToCall);
+  return session_.resume(*thread.tracee, thread.bell != 0 ? ptrace::Resume::Free : ptrace::Resume::ToCall);
 }
 
 // Sends a thread on until it stands in the entry stop of the rt_sigreturn that ends a run.
-Result<bool> Parasite::at_sigreturn(Tracee& tracee) {
+Result<bool> Parasite::at_sigreturn(ParasiteThread& thread) {
+  Tracee& tracee = *thread.tracee;
   switch (tracee.at) {
     case Tracee::At::Gone:
       return Error::plain(ErrorKind::NotFound, "the application ended while it was being saved")
@@ -108,6 +115,8 @@ Result<bool> Parasite::at_sigreturn(Tracee& tracee) {
             .with_pid(session_.pid())
             .with_tid(tracee.tid);
       }
+      // Ours, or somebody else's: the program ignores it.
+      if (tracee.signal == thread.bell) tracee.signal = 0;
       break;
     case Tracee::At::Entry: {
       const auto registers = STASIS_TRY(ptrace::registers(tracee.tid));
@@ -122,15 +131,20 @@ Result<bool> Parasite::at_sigreturn(Tracee& tracee) {
 }
 
 Status Parasite::run(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel) {
-  std::vector<Tracee*> tracees;
-  for (ParasiteThread* thread : threads) {
-    STASIS_TRY(start(*thread));
-    tracees.push_back(thread->tracee);
+  std::vector<Job> jobs;
+  for (ParasiteThread* thread : threads) jobs.push_back({this, thread});
+  return run_all(jobs, deadline, cancel);
+}
+
+Status Parasite::run_all(const std::vector<Job>& jobs, Deadline deadline, const CancelToken& cancel) {
+  std::vector<Session::Driven> driven;
+  for (const Job& job : jobs) {
+    STASIS_TRY(job.parasite->start(*job.thread));
+    driven.push_back({&job.parasite->session_, job.thread->tracee,
+                      [&job](Tracee&) { return job.parasite->at_sigreturn(*job.thread); }});
   }
-  const Session::Drive drive{[this](Tracee& tracee) { return at_sigreturn(tracee); },
-                             "making calls in the application"};
-  STASIS_TRY(session_.drive(tracees, drive, deadline, cancel));
-  for (ParasiteThread* thread : threads) STASIS_TRY(fetch(*thread));
+  STASIS_TRY(Session::drive_all(driven, "making calls in the application", deadline, cancel));
+  for (const Job& job : jobs) STASIS_TRY(job.parasite->fetch(*job.thread));
   return {};
 }
 
@@ -145,29 +159,37 @@ Status Parasite::fetch(ParasiteThread& thread) {
       {commands_address(thread), commands, thread.commands.size() * kCommandBytes},
       {data_address(thread, 0), thread.data.data(), thread.data.size()},
   };
-  return memory_.read(std::span(transfers).first(thread.data.empty() ? 1 : 2));
+  STASIS_TRY(memory_.read(std::span(transfers).first(thread.data.empty() ? 1 : 2)));
+  if (thread.bell != 0) thread.commands.pop_back();
+  return {};
 }
 
 Status Parasite::go_home(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel) {
-  std::vector<Tracee*> returning;
-  for (ParasiteThread* thread : threads) {
-    if (!thread->in_call) {
-      STASIS_TRY(session_.resume(*thread->tracee, ptrace::Resume::ToCall));
-      returning.push_back(thread->tracee);
+  std::vector<Job> jobs;
+  for (ParasiteThread* thread : threads) jobs.push_back({this, thread});
+  return go_home_all(jobs, deadline, cancel);
+}
+
+Status Parasite::go_home_all(const std::vector<Job>& jobs, Deadline deadline, const CancelToken& cancel) {
+  std::vector<Session::Driven> returning;
+  for (const Job& job : jobs) {
+    Session& session = job.parasite->session_;
+    Tracee& tracee = *job.thread->tracee;
+    if (!job.thread->in_call) {
+      STASIS_TRY(session.resume(tracee, ptrace::Resume::ToCall));
+      returning.push_back({&session, &tracee, [&session](Tracee& at) -> Result<bool> {
+                             if (at.at == Tracee::At::Exit || at.at == Tracee::At::Gone) return true;
+                             STASIS_TRY(session.resume(at, ptrace::Resume::ToCall));
+                             return false;
+                           }});
       continue;
     }
     // The mask first: between the two calls the thread still stands in front of the rt_sigreturn, which sets the same
     // mask.
-    STASIS_TRY(ptrace::set_signal_mask(thread->tracee->tid, thread->mask));
-    STASIS_TRY(ptrace::set_registers(thread->tracee->tid, thread->live));
+    STASIS_TRY(ptrace::set_signal_mask(tracee.tid, job.thread->mask));
+    STASIS_TRY(ptrace::set_registers(tracee.tid, job.thread->live));
   }
-  const Session::Drive drive{[this](Tracee& tracee) -> Result<bool> {
-                               if (tracee.at == Tracee::At::Exit || tracee.at == Tracee::At::Gone) return true;
-                               STASIS_TRY(session_.resume(tracee, ptrace::Resume::ToCall));
-                               return false;
-                             },
-                             "returning to the application's own context"};
-  return session_.drive(returning, drive, deadline, cancel);
+  return Session::drive_all(returning, "returning to the application's own context", deadline, cancel);
 }
 
 }  // namespace stasis::tracer

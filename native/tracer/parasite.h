@@ -16,6 +16,10 @@
 //                                                      since no rt_sigreturn has discarded the kernel's restart block
 //
 // From a home stop another list can be run. Detaching there ends it all.
+//
+// A list under PTRACE_SYSCALL stops twice at each call. Where the program ignores a signal by default and lets it through, the
+// list ends with that signal to itself instead, and the thread runs freely until the tracer is told of it, and drops it. Without
+// a tracer it is ignored.
 #pragma once
 
 #include <sys/user.h>
@@ -56,6 +60,7 @@ struct ParasiteThread {
   user_regs_struct fallback{};  // the same context without the kernel's help: what the frame holds
   bool in_call = false;
   std::uint64_t mask = 0;
+  int bell = 0;  // a signal that the thread neither handles nor blocks, and that is ignored by default; 0: none
   std::vector<std::uint8_t> xsave;
   ParasiteSlot slot;
   std::vector<wire::ParasiteCommand> commands;  // with results after run()
@@ -89,10 +94,18 @@ class Parasite {
   // Takes them to a home stop.
   Status go_home(const std::vector<ParasiteThread*>& threads, Deadline deadline, const CancelToken& cancel);
 
+  // The same for threads of several processes.
+  struct Job {
+    Parasite* parasite;
+    ParasiteThread* thread;
+  };
+  static Status run_all(const std::vector<Job>& jobs, Deadline deadline, const CancelToken& cancel);
+  static Status go_home_all(const std::vector<Job>& jobs, Deadline deadline, const CancelToken& cancel);
+
   // The parts of run(): one thread is sent on its way; at each of its stops it is sent on again until it stands in the
   // entry stop of rt_sigreturn (true); results are fetched.
   Status start(ParasiteThread& thread);
-  Result<bool> at_sigreturn(Tracee& tracee);
+  Result<bool> at_sigreturn(ParasiteThread& thread);
   Status fetch(ParasiteThread& thread);
 
  private:

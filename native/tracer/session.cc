@@ -173,26 +173,35 @@ Status Session::stop_all(Deadline deadline, const CancelToken& cancel) {
 
 Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, Deadline deadline,
                       const CancelToken& cancel) {
+  std::vector<Driven> driven;
+  for (Tracee* tracee : tracees) driven.push_back({this, tracee, drive.on_stop});
+  return drive_all(driven, drive.doing, deadline, cancel);
+}
+
+Status Session::drive_all(const std::vector<Driven>& driven, const char* doing, Deadline deadline,
+                          const CancelToken& cancel) {
   struct Runner {
-    Tracee* tracee;
+    const Driven* driven;
     Deadline::Clock::time_point since;
   };
   std::vector<Runner> runners;
-  for (Tracee* tracee : tracees) runners.push_back({tracee, Deadline::Clock::now()});
+  for (const Driven& each : driven) runners.push_back({&each, Deadline::Clock::now()});
   Pause pause;
   while (true) {
     bool moved = false;
     for (std::size_t i = 0; i < runners.size();) {
       Runner& runner = runners[i];
-      if (runner.tracee->at == Tracee::At::Running && !STASIS_TRY(poll(*runner.tracee))) {
-        const auto slice = runner.tracee->slice;
+      Session& session = *runner.driven->session;
+      Tracee& tracee = *runner.driven->tracee;
+      if (tracee.at == Tracee::At::Running && !STASIS_TRY(session.poll(tracee))) {
+        const auto slice = tracee.slice;
         const bool late = slice.count() != 0 && Deadline::Clock::now() - runner.since > slice;
-        if (late && !runner.tracee->interrupted) STASIS_TRY(interrupt(*runner.tracee));
+        if (late && !tracee.interrupted) STASIS_TRY(session.interrupt(tracee));
         ++i;
         continue;
       }
       moved = true;
-      if (STASIS_TRY(drive.on_stop(*runner.tracee))) {
+      if (STASIS_TRY(runner.driven->on_stop(tracee))) {
         runner = runners.back();
         runners.pop_back();
       } else {
@@ -202,7 +211,10 @@ Status Session::drive(const std::vector<Tracee*>& tracees, const Drive& drive, D
     }
     if (runners.empty()) return {};
     if (cancel.cancelled()) return Error::plain(ErrorKind::Cancelled, "the checkpoint was cancelled");
-    if (deadline.passed()) return timed_out(pid_, runners.front().tracee->tid, drive.doing);
+    if (deadline.passed()) {
+      const Driven& late = *runners.front().driven;
+      return timed_out(late.session->pid(), late.tracee->tid, doing);
+    }
     if (moved) {
       pause.reset();
     } else {

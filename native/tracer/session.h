@@ -91,6 +91,15 @@ class Session {
   };
   Status drive(const std::vector<Tracee*>& tracees, const Drive& drive, Deadline deadline, const CancelToken& cancel);
 
+  // The same for threads of several processes, which run at the same time.
+  struct Driven {
+    Session* session;
+    Tracee* tracee;
+    std::function<Result<bool>(Tracee&)> on_stop;
+  };
+  static Status drive_all(const std::vector<Driven>& driven, const char* doing, Deadline deadline,
+                          const CancelToken& cancel);
+
   // Stops every thread that is running, newcomers included, one after the other: what a stop does to a call
   // (tracer/rewind.h) is put right within microseconds, thread by thread.
   Status stop_all(Deadline deadline, const CancelToken& cancel);

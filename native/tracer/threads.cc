@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "os/procfs.h"
 #include "tracer/frame.h"
@@ -40,23 +41,38 @@ std::int64_t now_ns(clockid_t clock) {
   return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
 }
 
+// A signal without effect on the thread (tracer/parasite.h, ParasiteThread::bell). One that the program ignores is as good.
+int bell_for(std::uint64_t mask, std::uint64_t caught) {
+  for (const int signal : {SIGURG, SIGWINCH}) {
+    const std::uint64_t bit = 1ULL << (signal - 1);
+    if ((mask & bit) == 0 && (caught & bit) == 0) return signal;
+  }
+  return 0;
+}
+
 class Reader {
  public:
-  Reader(Session& session, const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught,
-         const Questions& questions)
-      : session_(session),
-        memory_(memory),
-        runtime_(runtime),
-        parasite_(session, memory, runtime),
-        caught_(caught),
-        questions_(questions) {}
+  explicit Reader(const ProcessToRead& process)
+      : session_(*process.session),
+        memory_(*process.memory),
+        runtime_(*process.runtime),
+        parasite_(session_, memory_, runtime_),
+        caught_(process.caught),
+        questions_(process.questions) {}
 
-  Result<ProcessState> read(const std::vector<SettledThread>& settled, Deadline deadline, const CancelToken& cancel);
+  // What ptrace tells, and the lists of calls. Then the lists are run: the first thread's, which makes room for those of the
+  // others, theirs, and another of the first thread's.
+  Status begin(const std::vector<SettledThread>& settled);
+  void first(std::vector<Parasite::Job>& jobs);
+  Status take_first();
+  void others(std::vector<Parasite::Job>& jobs);
+  Status take_others() { return take_results(1, parasites_.size()); }
+  void last(std::vector<Parasite::Job>& jobs);
+  ProcessState take();
 
  private:
   Status read_by_ptrace(const SettledThread& settled, ThreadState& state, ParasiteThread& parasite);
   Status read_window_frame(const SettledThread& settled, ThreadState& state);
-  Status run_calls(Deadline deadline, const CancelToken& cancel);
   Status lay_out_slots();
   void ask(ParasiteThread& thread);
   Status take_results(std::size_t first, std::size_t end);
@@ -70,12 +86,13 @@ class Reader {
   const wire::Descriptor& runtime_;
   Parasite parasite_;
   std::uint64_t caught_;
-  const Questions& questions_;
+  Questions questions_;
   ProcessState process_;
   std::vector<ParasiteThread> parasites_;  // as process_.threads
   std::vector<bool> stack_from_frame_;
   bool process_signal_taken_ = false;
   std::uint64_t arena_bytes_ = 0;
+  std::size_t program_break_ = 0, timers_ = 0, arena_ = 0;  // places in the first thread's list and data
 };
 
 // A signal that waits for the process goes to one thread only: the first that has it open, as the kernel prefers the
@@ -111,6 +128,7 @@ Status Reader::read_by_ptrace(const SettledThread& settled, ThreadState& state, 
   const WaitingSignal waiting = signal_for(state);
   parasite.tracee = settled.tracee;
   parasite.mask = state.mask;
+  parasite.bell = bell_for(state.mask, caught_);
   parasite.xsave = state.xsave;
   parasite.in_call = settled.interruption != Interruption::None;
   parasite.live = registers;
@@ -180,20 +198,28 @@ void Reader::ask(ParasiteThread& thread) {
   Parasite::add(thread, {SYS_prctl, {PR_GET_TID_ADDRESS, Parasite::data_address(thread, kTidAddressAt)}});
 }
 
-Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
+Status Reader::begin(const std::vector<SettledThread>& settled) {
+  process_.runtime = STASIS_TRY(memory_.read_value<wire::RuntimeState>(runtime_.state));
+  process_.queued = STASIS_TRY(ptrace::queued_signals(first_tid(), ptrace::Queue::Process));
+  process_.monotonic_ns = now_ns(CLOCK_MONOTONIC) + process_.runtime.monotonic_offset_ns;
+  process_.boottime_ns = now_ns(CLOCK_BOOTTIME) + process_.runtime.boottime_offset_ns;
+  process_.threads.resize(settled.size());
+  parasites_.resize(settled.size());
+  for (std::size_t i = 0; i < settled.size(); ++i) {
+    STASIS_TRY(read_by_ptrace(settled[i], process_.threads[i], parasites_[i]));
+  }
   STASIS_TRY(lay_out_slots());
   ParasiteThread& main = parasites_.front();
   for (ParasiteThread& thread : parasites_) ask(thread);
-  const std::size_t program_break = Parasite::add(main, {SYS_brk, {0}});
-  const std::size_t timers = Parasite::reserve(main, 3 * sizeof(itimerval));
+  program_break_ = Parasite::add(main, {SYS_brk, {0}});
+  timers_ = Parasite::reserve(main, 3 * sizeof(itimerval));
   for (std::uint64_t which = 0; which < 3; ++which) {
-    Parasite::add(main, {SYS_getitimer, {which, Parasite::data_address(main, timers + which * sizeof(itimerval))}});
+    Parasite::add(main, {SYS_getitimer, {which, Parasite::data_address(main, timers_ + which * sizeof(itimerval))}});
   }
-  std::size_t arena = 0;
   if (arena_bytes_ != 0) {
     // Nothing else uses the arena: what a checkpoint that was killed left there is out of use, since no thread is in
     // the runtime.
-    arena = Parasite::add(
+    arena_ = Parasite::add(
         main, {SYS_mmap,
                {wire::kParasiteArenaBase, arena_bytes_, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});
@@ -204,28 +230,34 @@ Status Reader::run_calls(Deadline deadline, const CancelToken& cancel) {
       return Error::plain(ErrorKind::Unsupported, "the application has more to be asked for than the runtime has room");
     }
   }
-  STASIS_TRY(parasite_.run({&main}, deadline, cancel));
-  process_.program_break = static_cast<std::uint64_t>(main.result(program_break));
-  std::memcpy(process_.interval_timers.data(), main.data.data() + timers, sizeof process_.interval_timers);
+  return {};
+}
+
+Status Reader::take_first() {
+  const ParasiteThread& main = parasites_.front();
+  process_.program_break = static_cast<std::uint64_t>(main.result(program_break_));
+  std::memcpy(process_.interval_timers.data(), main.data.data() + timers_, sizeof process_.interval_timers);
   STASIS_TRY(note_late_alarm());
   STASIS_TRY(take_results(0, 1));
-  if (arena_bytes_ == 0) return parasite_.go_home({&main}, deadline, cancel);
+  if (arena_bytes_ == 0 || main.result(arena_) >= 0) return {};
+  return Error::of_errno(static_cast<int>(-main.result(arena_)), "mmap", "making room in the runtime's window");
+}
 
-  if (main.result(arena) < 0) {
-    return Error::of_errno(static_cast<int>(-main.result(arena)), "mmap", "making room in the runtime's window");
-  }
-  std::vector<ParasiteThread*> others;
-  for (std::size_t i = 1; i < parasites_.size(); ++i) others.push_back(&parasites_[i]);
-  STASIS_TRY(parasite_.run(others, deadline, cancel));
-  STASIS_TRY(take_results(1, parasites_.size()));
-  STASIS_TRY(parasite_.go_home(others, deadline, cancel));
+void Reader::first(std::vector<Parasite::Job>& jobs) { jobs.push_back({&parasite_, &parasites_.front()}); }
+
+void Reader::others(std::vector<Parasite::Job>& jobs) {
+  for (std::size_t i = 1; i < parasites_.size(); ++i) jobs.push_back({&parasite_, &parasites_[i]});
+}
+
+// The arena is reserved again, where there was one.
+void Reader::last(std::vector<Parasite::Job>& jobs) {
+  if (arena_bytes_ == 0) return;
+  ParasiteThread& main = parasites_.front();
   main.clear();
   Parasite::add(main, {SYS_mmap,
                        {wire::kParasiteArenaBase, wire::kParasiteArenaMaxBytes, PROT_NONE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1),
-                        0}});  // reserved again
-  STASIS_TRY(parasite_.run({&main}, deadline, cancel));
-  return parasite_.go_home({&main}, deadline, cancel);
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, static_cast<std::uint64_t>(-1), 0}});
+  first(jobs);
 }
 
 // Timers run on while the threads are held. The signal of one that expired before getitimer(2) belongs to what was read
@@ -260,18 +292,7 @@ Status Reader::take_results(std::size_t first, std::size_t end) {
   return {};
 }
 
-Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Deadline deadline,
-                                  const CancelToken& cancel) {
-  process_.runtime = STASIS_TRY(memory_.read_value<wire::RuntimeState>(runtime_.state));
-  process_.queued = STASIS_TRY(ptrace::queued_signals(first_tid(), ptrace::Queue::Process));
-  process_.monotonic_ns = now_ns(CLOCK_MONOTONIC) + process_.runtime.monotonic_offset_ns;
-  process_.boottime_ns = now_ns(CLOCK_BOOTTIME) + process_.runtime.boottime_offset_ns;
-  process_.threads.resize(settled.size());
-  parasites_.resize(settled.size());
-  for (std::size_t i = 0; i < settled.size(); ++i) {
-    STASIS_TRY(read_by_ptrace(settled[i], process_.threads[i], parasites_[i]));
-  }
-  STASIS_TRY(run_calls(deadline, cancel));
+ProcessState Reader::take() {
   process_.first_thread = std::move(parasites_.front());
   process_.first_thread.clear();
   return std::move(process_);
@@ -279,11 +300,33 @@ Result<ProcessState> Reader::read(const std::vector<SettledThread>& settled, Dea
 
 }  // namespace
 
-Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled,
-                                  const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught,
-                                  const Questions& questions, Deadline deadline, const CancelToken& cancel) {
-  Reader reader(session, memory, runtime, caught, questions);
-  return reader.read(settled, deadline, cancel);
+Result<std::vector<ProcessState>> read_processes(const std::vector<ProcessToRead>& processes, Deadline deadline,
+                                                 const CancelToken& cancel) {
+  std::vector<std::unique_ptr<Reader>> readers;
+  for (const ProcessToRead& process : processes) {
+    readers.push_back(std::make_unique<Reader>(process));
+    STASIS_TRY(readers.back()->begin(*process.settled));
+  }
+  std::vector<Parasite::Job> first, others, last;
+  for (const auto& reader : readers) reader->first(first);
+  STASIS_TRY(Parasite::run_all(first, deadline, cancel));
+  for (const auto& reader : readers) {
+    STASIS_TRY(reader->take_first());
+    reader->others(others);
+  }
+  if (!others.empty()) {
+    STASIS_TRY(Parasite::run_all(others, deadline, cancel));
+    for (const auto& reader : readers) {
+      STASIS_TRY(reader->take_others());
+      reader->last(last);
+    }
+    STASIS_TRY(Parasite::go_home_all(others, deadline, cancel));  // their frames are in the arena
+    STASIS_TRY(Parasite::run_all(last, deadline, cancel));
+  }
+  STASIS_TRY(Parasite::go_home_all(first, deadline, cancel));
+  std::vector<ProcessState> states;
+  for (const auto& reader : readers) states.push_back(reader->take());
+  return states;
 }
 
 }  // namespace stasis::tracer

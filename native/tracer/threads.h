@@ -52,10 +52,18 @@ class Question {
 };
 using Questions = std::vector<Question*>;
 
-// `settled` as quiesce gave it. Afterwards every thread stands at a home stop (tracer/parasite.h) and the window holds
-// nothing of this.
-Result<ProcessState> read_process(Session& session, const std::vector<SettledThread>& settled,
-                                  const ProcessMemory& memory, const wire::Descriptor& runtime, std::uint64_t caught,
-                                  const Questions& questions, Deadline deadline, const CancelToken& cancel);
+struct ProcessToRead {
+  Session* session;
+  const std::vector<SettledThread>* settled;  // as quiesce gave it
+  const ProcessMemory* memory;
+  const wire::Descriptor* runtime;
+  std::uint64_t caught;  // signals with a handler
+  Questions questions;
+};
+
+// The processes make their calls at the same time. Afterwards every thread stands at a home stop (tracer/parasite.h) and the
+// window holds nothing of this.
+Result<std::vector<ProcessState>> read_processes(const std::vector<ProcessToRead>& processes, Deadline deadline,
+                                                 const CancelToken& cancel);
 
 }  // namespace stasis::tracer
