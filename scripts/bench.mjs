@@ -3,6 +3,7 @@
 //
 //     npm run bench -- [--quick] [--rounds N] [--only CASE,CASE] [--chart] [--write] [--json FILE]
 //     npm run bench -- interpose [--quick] [--rounds N] [--only CASE,CASE] [--json FILE]     what translated ids cost (test/bench/interpose.mjs)
+//     npm run bench -- pause [--quick] [--rounds N] [--only CASE,CASE] [--json FILE]         how long a checkpoint stops what goes on (test/bench/pause.mjs)
 //     CRIU=/path/to/criu npm run bench      the same cases on CRIU, in the same rounds (as root)
 //
 // How: one snapshot per case is made first; then rounds, in each of which every case is started cold, restored, and restored by CRIU, so
@@ -35,6 +36,7 @@ import {
   summary,
 } from '../test/bench/measure.mjs';
 import { runOverhead } from '../test/bench/overhead.mjs';
+import { measurePause, pauseReport } from '../test/bench/pause.mjs';
 import { document, terminalReport } from '../test/bench/report.mjs';
 
 const {
@@ -51,7 +53,11 @@ const {
     json: { type: 'string' },
   },
 });
-if (subject !== undefined && subject !== 'interpose') throw new Error(`there is no benchmark ${subject}`);
+const subjects = {
+  interpose: { measure: measureInterposition, report: interpositionReport },
+  pause: { measure: measurePause, report: pauseReport },
+};
+if (subject !== undefined && !(subject in subjects)) throw new Error(`there is no benchmark ${subject}`);
 options.json ??= join(checkout, subject ? `build/bench-${subject}.json` : 'build/bench.json');
 const rounds = Number(options.rounds ?? (options.quick ? 3 : 11));
 const say = (text) => void process.stderr.write(`${text}\n`);
@@ -268,11 +274,11 @@ await outputOf(['bash', join(checkout, 'scripts/test-programs.sh')]);
 const directory = mkdtempSync(join(tmpdir(), 'stasis-bench-'));
 try {
   const report = subject
-    ? await measureInterposition(directory, { quick: options.quick, rounds, only: options.only?.split(','), say })
+    ? await subjects[subject].measure(directory, { quick: options.quick, rounds, only: options.only?.split(','), say })
     : await main(directory);
   mkdirSync(dirname(options.json), { recursive: true });
   writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
-  process.stdout.write(subject ? interpositionReport(report) : terminalReport(report));
+  process.stdout.write(subject ? subjects[subject].report(report) : terminalReport(report));
   if (options.chart) {
     mkdirSync(join(checkout, 'docs/images'), { recursive: true });
     writeFileSync(join(checkout, 'docs/images/bench.svg'), chart(report));

@@ -34,6 +34,7 @@ namespace {
 using Clock = Deadline::Clock;
 
 constexpr auto kPassingTime = std::chrono::seconds(2);
+constexpr int kLeastLooks = 5;
 constexpr auto kPassingPause = std::chrono::milliseconds(3);
 
 std::uint64_t nanoseconds_since(Clock::time_point start) {
@@ -92,13 +93,13 @@ class Checkpoint {
 // looks strange for a moment, and a connection that its peer has closed is there until the program has read the end.
 Status Checkpoint::look_before() {
   const Deadline deadline = Deadline::in(kPassingTime);
-  while (true) {
+  for (int look = 1;; ++look) {  // one look may take long on a busy machine
     bool passing = false;
     Status seen = look_once(passing);
     // A process that is gone by now is none of the application's.
     const bool gone = !seen.ok() && seen.error().pid != options_.pid &&
                       (seen.error().kind == ErrorKind::NotFound || seen.error().error == ESRCH);
-    if (seen.ok() || (!passing && !gone) || deadline.passed()) return seen;
+    if (seen.ok() || (!passing && !gone) || (deadline.passed() && look >= kLeastLooks)) return seen;
     STASIS_TRY(check_cancelled(tree_.cancel));
     std::this_thread::sleep_for(kPassingPause);
   }

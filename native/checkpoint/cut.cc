@@ -140,7 +140,12 @@ Result<bool> Attempt::find_new() {
 
 Status Attempt::settle(Member& member) {
   // Between the look and the stop the process may have executed something.
-  member.memory.emplace(STASIS_TRY(ProcessMemory::open(member.pid())));
+  auto memory = ProcessMemory::open(member.pid());
+  if (!memory.ok()) {
+    executed_ = !is_first(member);  // or it is being killed
+    return std::move(memory).error();
+  }
+  member.memory.emplace(std::move(memory).value());
   Status runtime = read_runtime(*member.memory, member.subject);
   if (!runtime.ok() || member.subject.runtime_build_id.empty()) {
     executed_ = true;
