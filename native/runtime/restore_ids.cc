@@ -32,7 +32,6 @@ void place_override(IdKind kind, i32 virtual_id, i64 system_id) {
 }  // namespace
 
 void reserve_ids() {
-  if (!ids_on()) report_fail(Step::MapIds, EINVAL, 0, 0, nullptr);
   // The filter and every later start of the runtime go by it.
   id_table().header()->parked_fd = group().parked_fd;
   const u32* known = plan_entries<u32>(group().known_ids);

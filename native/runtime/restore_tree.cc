@@ -20,6 +20,7 @@
 #include <linux/time.h>
 #include <linux/wait.h>
 
+#include "runtime/ids.h"
 #include "runtime/restore.h"
 #include "runtime/state.h"
 #include "runtime/syscall.h"
@@ -152,11 +153,11 @@ void await_end_of_helper() {
 }  // namespace
 
 void begin_tree() {
-  const i64 keeper = raw_syscall(__NR_getppid);
-  g_keeper = static_cast<u32>(keeper);
-  // Without its keeper an application that is half made would be nobody's.
+  if (!ids_on()) report_fail(Step::MapIds, EINVAL, 0, 0, nullptr);
+  // Without its keeper an application that is half made would be nobody's. It may have died before the call.
+  g_keeper = id_table().header()->keeper_pid;
   raw_syscall(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  if (raw_syscall(__NR_getppid) != keeper) end_quietly();
+  if (raw_syscall(__NR_getppid) != static_cast<i64>(g_keeper)) end_quietly();
 }
 
 void build_tree() {
@@ -215,7 +216,9 @@ void stop() {
 
 void check_relatives() {
   if (report_has_failed()) end_quietly();
-  if (g_parent != 0 && raw_syscall(__NR_getppid) != static_cast<i64>(g_parent)) end_quietly();
+  // Told, so that the others need not wait for their own parents to end.
+  if (g_parent != 0 && raw_syscall(__NR_getppid) != static_cast<i64>(g_parent))
+    report_fail(Step::Meet, ECHILD, static_cast<u64>(task().pid), 0, nullptr);
   if (!has_several_tasks()) return;
   for (u32 i = task().first_child; i < task().first_child + task().child_count; i++) {
     const wire::BoardTask& child = *board_task(i);
