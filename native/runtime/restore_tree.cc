@@ -37,7 +37,8 @@ using wire::TaskKind;
 
 constexpr u32 kFailureStatus = 126;
 constexpr i64 kHelperDeadlineNs = 10'000'000'000;
-constexpr i64 kHelperPauseNs = 50'000;
+constexpr i64 kKeeperDeadlineNs = 5'000'000'000;
+constexpr i64 kPauseNs = 50'000;
 
 u32 g_parent;  // system id of whoever is to be this task's parent, 0: not known yet
 u32 g_keeper;  // likewise of the first process's
@@ -144,7 +145,7 @@ void await_end_of_helper() {
   while (raw_syscall(__NR_getppid) == helper) {
     if (host_clock_ns(kClockMonotonic) > deadline)
       report_fail(Step::Meet, ETIMEDOUT, static_cast<u64>(task().pid), 0, nullptr);
-    const i64 pause[2] = {0, kHelperPauseNs};
+    const i64 pause[2] = {0, kPauseNs};
     raw_syscall(__NR_nanosleep, pause, nullptr);
   }
   g_parent = static_cast<u32>(raw_syscall(__NR_getppid));
@@ -154,9 +155,15 @@ void await_end_of_helper() {
 
 void begin_tree() {
   if (!ids_on()) report_fail(Step::MapIds, EINVAL, 0, 0, nullptr);
-  // Without its keeper an application that is half made would be nobody's. It may have died before the call.
-  g_keeper = id_table().header()->keeper_pid;
+  // Without its keeper an application that is half made would be nobody's. It may have died before the call, or it may
+  // not have come so far as to give its name.
   raw_syscall(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  const i64 deadline = host_clock_ns(kClockMonotonic) + kKeeperDeadlineNs;
+  while ((g_keeper = __atomic_load_n(&id_table().header()->keeper_pid, __ATOMIC_ACQUIRE)) == 0 &&
+         host_clock_ns(kClockMonotonic) < deadline) {
+    const i64 pause[2] = {0, kPauseNs};
+    raw_syscall(__NR_nanosleep, pause, nullptr);
+  }
   if (raw_syscall(__NR_getppid) != static_cast<i64>(g_keeper)) end_quietly();
 }
 
