@@ -63,7 +63,7 @@ constexpr Obstacle kObstacles[] = {
     {"ss", "a shadow stack", "run the program without shadow stacks (GLIBC_TUNABLES=glibc.cpu.x86_shstk=off)"},
 };
 
-enum class Kind { Anonymous, SharedMemory, PageFile, BackedPages, File, Skip, Refused };
+enum class Kind { Anonymous, Nameless, SharedMemory, PageFile, BackedPages, File, Skip, Refused };
 
 class Planner {
  public:
@@ -149,12 +149,17 @@ Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
   if (starts_with(name, "anon_inode:"))
     return refuse(line, "a mapping of " + name.substr(11), "unmap it before the checkpoint");
   if (files_.fill(line, record)) return Kind::File;
-  if (ends_with(name, kDeleted))
-    return refuse(line, "a mapping of a deleted file, " + name, "start the application anew after replacing its files");
   struct stat status;
+  if (ends_with(name, kDeleted)) {
+    if (!line.shared) return Kind::Nameless;
+    if (!shared_.is_open(line)) return Kind::SharedMemory;
+    return refuse(line, "a shared mapping of a deleted file that is open, too, " + name,
+                  "close it before the checkpoint");
+  }
   if (!name.empty() && ::stat(name.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     return refuse(line, "a mapping of the device " + name, "unmap it before the checkpoint");
   }
+  if (!line.shared) return Kind::Nameless;
   return refuse(line, "a mapping of a file that was moved or replaced, " + name,
                 "start the application anew after replacing its files");
 }
@@ -165,6 +170,8 @@ PageRule rule_of(Kind kind, bool shared) {
       return PageRule::Present;
     case Kind::PageFile:
       return PageRule::NonZero;
+    case Kind::Nameless:
+      return PageRule::Readable;
     case Kind::BackedPages:
       return PageRule::All;
     default:

@@ -13,10 +13,11 @@ namespace stasis::checkpoint {
 
 // Which pages of a piece of memory are stored.
 enum class PageRule {
-  None,     // a shared file mapping: the file has them; shared memory: they are stored with the object
-  Changed,  // a private file mapping: those that are no longer the file's
-  All,      // pages of an image that stand for changed pages of a private file mapping
-  Present,  // anonymous memory: those that exist and are not the kernel's zero page
+  None,      // a shared file mapping: the file has them; shared memory: they are stored with the object
+  Changed,   // a private file mapping: those that are no longer the file's
+  All,       // pages of an image that stand for changed pages of a private file mapping
+  Present,   // anonymous memory: those that exist and are not the kernel's zero page
+  Readable,  // a private mapping of a file that has no name any more: read all, what lies behind its end is zeros
   NonZero,  // memory whose pages are not all in the page tables (from an image's page file): read all, keep what is not
             // zero
 };

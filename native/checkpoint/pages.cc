@@ -88,14 +88,14 @@ class Copier {
     return {};
   }
 
-  // Reads pages only to look at them.
-  Result<std::vector<Range>> find_not_zero(std::uint64_t start, std::uint64_t end) {
+  // Reads pages only to look at them. `all`: every one can be read; else those that cannot count as zeros.
+  Result<std::vector<Range>> find_not_zero(std::uint64_t start, std::uint64_t end, bool all = true) {
     std::vector<Range> ranges;
     if (used_ > 0) STASIS_TRY(flush());
     while (start < end) {
       const std::size_t count = std::min<std::uint64_t>(kBufferBytes, end - start);
       const ProcessMemory::Transfer transfer{start, buffer_.get(), count};
-      STASIS_TRY(source_.read({&transfer, 1}));
+      STASIS_TRY(all ? source_.read({&transfer, 1}) : read_readable(source_, transfer));
       for (std::size_t at = 0; at < count; at += kPageBytes) {
         if (!image::is_zero_page(buffer_.get() + at)) append(ranges, start + at, start + at + kPageBytes);
       }
@@ -150,8 +150,9 @@ Result<std::vector<Range>> ranges_of(const Subject& subject, const ProcessMemory
       append(ranges, piece.start, piece.end);
       continue;
     }
-    if (piece.rule == PageRule::NonZero) {
-      for (const Range& range : STASIS_TRY(copier.find_not_zero(piece.start, piece.end)))
+    if (piece.rule == PageRule::NonZero || piece.rule == PageRule::Readable) {
+      const bool all = piece.rule == PageRule::NonZero;
+      for (const Range& range : STASIS_TRY(copier.find_not_zero(piece.start, piece.end, all)))
         append(ranges, range.start, range.end);
       continue;
     }
@@ -267,12 +268,27 @@ Status store_shared(const PageSource& source, const std::vector<Range>& ranges, 
   std::vector<Range> found;
   for (const Range& range : ranges) {
     for (const Range& part : STASIS_TRY(source.parts(base + range.start, base + range.end))) {
-      for (const Range& page : STASIS_TRY(copier.find_not_zero(part.start, part.end)))
+      for (const Range& page : STASIS_TRY(copier.find_not_zero(part.start, part.end, false)))
         append(found, page.start, page.end);
     }
   }
   STASIS_TRY(store_ranges(found, base, false, runs, copier));
   return copier.flush();
+}
+
+Status read_readable(const PageSource& source, const ProcessMemory::Transfer& transfer) {
+  const auto behind_end = [](const Error& error) { return error.error == EFAULT || error.error == EIO; };
+  Status whole = source.read({&transfer, 1});
+  if (whole.ok() || !behind_end(whole.error())) return whole;
+  for (std::size_t at = 0; at < transfer.bytes; at += kPageBytes) {
+    const ProcessMemory::Transfer page{transfer.address + at, transfer.to + at,
+                                       std::min<std::size_t>(kPageBytes, transfer.bytes - at)};
+    Status read = source.read({&page, 1});
+    if (read.ok()) continue;
+    if (!behind_end(read.error())) return read;
+    std::memset(page.to, 0, page.bytes);
+  }
+  return {};
 }
 
 Status FilePages::read(std::span<const ProcessMemory::Transfer> transfers) const {

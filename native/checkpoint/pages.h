@@ -73,6 +73,9 @@ class FilePages : public PageSource {
   int fd_;
 };
 
+// As source.read; pages that cannot be read lie behind the end of a file and become zeros.
+Status read_readable(const PageSource& source, const ProcessMemory::Transfer& transfer);
+
 // Bytes that were read before. Addresses are those of the parts; between them it has zeros.
 class CopiedPages : public PageSource {
  public:

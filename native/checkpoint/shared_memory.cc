@@ -86,7 +86,7 @@ std::uint32_t SharedMemories::show(const Subject& subject, const procfs::MapLine
   } else {
     memory.views.push_back(view);
   }
-  if (!is_shared_anonymous(line)) {
+  if (is_memory_file(line.name) && !is_shared_anonymous(line)) {
     memory.record.kind = image::SharedMemoryKind::Memfd;
     memory.record.name = memory_file_name(line.name);
   }
@@ -97,6 +97,7 @@ std::uint32_t SharedMemories::show(const Subject& subject, const procfs::MapLine
 Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, Findings& findings) {
   for (Description& description : objects.descriptions) {
     const Fd& fd = description.first();
+    open_.emplace(fd.device, fd.inode);
     if (description.saved || !is_memory_file(fd.link)) continue;
     description.saved = true;
     UniqueFd copy = STASIS_TRY(fd.duplicate());
@@ -171,7 +172,8 @@ tracer::Question* SharedMemories::show_all(const Subject& subject, const std::ve
   std::uint64_t room = kMostPagesAsked;
   for (const procfs::MapLine& line : lines) {
     if (line.start < wire::kWindowEnd && line.end > wire::kWindowBase) continue;
-    if (!is_shared_anonymous(line) && !is_memory_file(line.name)) continue;
+    const bool deleted = line.shared && line.name.ends_with(kDeleted) && !is_open(line);
+    if (!is_shared_anonymous(line) && !is_memory_file(line.name) && !deleted) continue;
     (void)show(subject, line);
     Memory& memory = find(line.device, line.inode);
     // One process is enough to ask for a part.
@@ -233,7 +235,9 @@ Status SharedMemories::copy(Memory& memory, CopyRoom& room) {
     }
     if (transfers.empty()) continue;
     const auto process = STASIS_TRY(ProcessMemory::open(view.subject->pid));
-    STASIS_TRY(process.read(transfers));
+    for (const ProcessMemory::Transfer& transfer : transfers) {
+      STASIS_TRY(read_readable(MemoryPages(process), transfer));
+    }
     transfers.clear();
   }
   std::sort(memory.copied.begin(), memory.copied.end(),

@@ -1,4 +1,4 @@
-// Memory that is not one mapping's own: shared anonymous memory, memory files (memfd), each once, however many mappings of
+// Memory that is not one mapping's own: shared anonymous memory, memory files (memfd), deleted files that are mapped, each once, however many mappings of
 // however many processes show it and however many descriptors stand for it.
 //
 // What is one piece of memory is told by device and inode, which maps and stat(2) show for both kinds: the kernel backs both
@@ -9,8 +9,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/copy_room.h"
@@ -56,6 +58,9 @@ class SharedMemories {
   // The object that a mapping shows. The subject must outlive this.
   std::uint32_t show(const Subject& subject, const procfs::MapLine& line);
 
+  // Whether a member has a descriptor of what the mapping shows. After save_descriptors.
+  bool is_open(const procfs::MapLine& line) const { return open_.contains({line.device, line.inode}); }
+
   // Takes the descriptors of memory files: an open file each, and the memory behind it. Contents and seals are looked at
   // only when the application is stopped.
   Status save_descriptors(Objects& objects, image::Image& image, Findings& findings);
@@ -95,6 +100,7 @@ class SharedMemories {
 
   std::function<std::uint32_t()> next_;
   std::vector<Memory> memories_;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> open_;  // device and inode
   std::vector<std::unique_ptr<PresentPages>> questions_;
   const bool swap_ = has_swap();
   bool copied_ = false;
