@@ -323,6 +323,7 @@ Result<Outcome> Checkpoint::run() {
   STASIS_TRY(plan_memory());
   STASIS_TRY(write(std::move(directory)));
   if (!options_.leave_running) {
+    objects_->reset_connections();
     STASIS_TRY(end_application(tree_));
     outcome_.ended = true;
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "checkpoint/sockets.h"
+
 namespace stasis::checkpoint {
 
 namespace {
@@ -75,11 +77,13 @@ void list_descriptors(const Objects& objects, image::Image& image) {
 Status save_fds(Objects& objects, image::Image& image, Findings& findings) {
   STASIS_TRY(save_stdio(objects, image, findings));
   STASIS_TRY(save_pipes(objects, image, findings));
-  STASIS_TRY(save_sockets(objects, image, findings));
+  SocketSaver sockets(objects, image, findings);
+  STASIS_TRY(sockets.save());
   STASIS_TRY(save_eventfds(objects, image, findings));
   STASIS_TRY(save_timerfds(objects, image, findings));
   STASIS_TRY(save_files(objects, image, findings));
   STASIS_TRY(save_epolls(objects, image, findings));
+  STASIS_TRY(sockets.fill());
   refuse_rest(objects, findings);
   refuse_locks(objects, findings);
   list_descriptors(objects, image);

@@ -6,10 +6,10 @@
 namespace stasis::checkpoint {
 
 // Each takes the descriptions it is responsible for, marks them saved, and adds records to `image` and lines to `findings`.
-// Contents (pipes, socket queues) are read only when the application is stopped. The order is that of save_fds.
+// Contents (pipes, socket queues) are read only when the application is stopped. The order is that of save_fds, which asks
+// SocketSaver (sockets.h) between them.
 Status save_stdio(Objects& objects, image::Image& image, Findings& findings);
 Status save_pipes(Objects& objects, image::Image& image, Findings& findings);
-Status save_sockets(Objects& objects, image::Image& image, Findings& findings);
 Status save_eventfds(Objects& objects, image::Image& image, Findings& findings);
 Status save_timerfds(Objects& objects, image::Image& image, Findings& findings);
 Status save_files(Objects& objects, image::Image& image, Findings& findings);

@@ -22,11 +22,14 @@ bool is_plain_device(const Fd& fd) {
          std::find(std::begin(kMemoryMinors), std::end(kMemoryMinors), minor_number) != std::end(kMemoryMinors);
 }
 
+// A place in the file system, whatever is there: it cannot be read or written.
+bool is_place(const Fd& fd) { return (fd.flags & O_PATH) != 0; }
+
 // Whether the path still leads to the very file that is open. An overlay may show another inode once a file was copied
 // up.
 bool leads_to(const Fd& fd) {
   struct stat status;
-  if (::stat(fd.link.c_str(), &status) != 0) return false;
+  if (::fstatat(AT_FDCWD, fd.link.c_str(), &status, is_place(fd) ? AT_SYMLINK_NOFOLLOW : 0) != 0) return false;
   if (status.st_ino == fd.inode && status.st_dev == fd.device) return true;
   struct statfs system;
   return ::statfs(fd.link.c_str(), &system) == 0 && system.f_type == kOverlayMagic;
@@ -56,20 +59,18 @@ Status save_files(Objects& objects, image::Image& image, Findings& findings) {
   for (Description& description : objects.descriptions) {
     const Fd& fd = description.first();
     if (description.saved || fd.link.empty() || fd.link[0] != '/' || fd.link_starts("/memfd:")) continue;
-    const std::string where = fd.where();
     description.saved = true;
+    const std::string where = fd.where();
     switch (fd.type()) {
       case S_IFREG:
       case S_IFDIR:
         break;
       case S_IFCHR:
-        if (is_plain_device(fd)) break;
+        if (is_plain_device(fd) || is_place(fd)) break;
         findings.add(where, "the device " + fd.link, "close it before the checkpoint");
         continue;
-      case S_IFIFO:
-        findings.add(where, "the FIFO " + fd.link, "close it before the checkpoint, or use a pipe");
-        continue;
       default:
+        if (is_place(fd)) break;
         findings.add(where, "the special file " + fd.link, "close it before the checkpoint");
         continue;
     }
@@ -79,7 +80,7 @@ Status save_files(Objects& objects, image::Image& image, Findings& findings) {
     description.becomes(record.object);
     record.path = fd.link;
     record.flags = fd.flags;
-    record.position = fd.type() == S_IFCHR || (fd.flags & O_PATH) != 0 ? -1 : fd.position;
+    record.position = fd.type() == S_IFCHR || is_place(fd) ? -1 : fd.position;
     record.file_type = fd.type();
     record.file_bytes = fd.type() == S_IFREG ? fd.bytes : 0;
     record.file_modified_ns = fd.modified_ns;

@@ -1,7 +1,9 @@
 #include "checkpoint/objects.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -63,7 +65,7 @@ Status group(std::vector<Fd> fds, std::vector<Description>& descriptions) {
   return {};
 }
 
-bool has_ends(const Fd& fd) { return fd.link_starts("pipe:[") || fd.link_starts("socket:["); }
+bool has_ends(const Fd& fd) { return fd.link_starts("pipe:[") || fd.link_starts("socket:[") || fd.type() == S_IFIFO; }
 
 }  // namespace
 
@@ -123,7 +125,51 @@ Result<Objects> Objects::read(Members members, SharedLinks& shared) {
   Status grouped = group(std::move(fds), objects.descriptions);
   if (!grouped.ok() && !(objects.phase() == Phase::Before && grouped.error().error == EBADF)) return grouped.error();
   shared.look_for(links, pids);
+  if (objects.phase() == Phase::Stopped) objects.unix_queues = STASIS_TRY(read_unix_queues(objects));
   return objects;
+}
+
+Result<std::size_t> Objects::adopt(UniqueFd fd) {
+  if (!self_) {
+    self_.reset(
+        new Subject{options(), first_member().cancel, ::getpid(), STASIS_TRY(open_process(::getpid())), phase()});
+  }
+  Fd seen = STASIS_TRY(read_fd(*self_, fd.get()));
+  seen.in_flight = true;
+  for (std::size_t i = 0; i < descriptions.size(); ++i) {
+    const Fd& known = descriptions[i].first();
+    if (known.link != seen.link || known.inode != seen.inode || known.flags != seen.flags) continue;
+    if (STASIS_TRY(same_description(known.owner->pid, known.number, self_->pid, seen.number))) return i;
+  }
+  descriptions.emplace_back().fds.push_back(std::move(seen));
+  adopted_.push_back(std::move(fd));
+  return descriptions.size() - 1;
+}
+
+bool Objects::is_outside(const std::string& link) {
+  const bool sockets = std::any_of(descriptions.begin(), descriptions.end(),
+                                   [](const Description& d) { return d.first().link_starts("socket:["); });
+  if (phase() == Phase::Stopped || !sockets) return true;
+  std::set<pid_t> pids;
+  for (const Subject* member : members_) pids.insert(member->pid);
+  shared_->look_for({link}, pids);
+  return shared_outside(link);
+}
+
+void Objects::reset_connections() {
+  const linger at_once{1, 0};
+  for (const UniqueFd& socket : to_reset) ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+Status Objects::look_at_adopted() {
+  std::set<std::string> links;
+  std::set<pid_t> pids{::getpid()};
+  for (const Subject* member : members_) pids.insert(member->pid);
+  for (const Description& description : descriptions) {
+    if (description.first().in_flight && has_ends(description.first())) links.insert(description.first().link);
+  }
+  shared_->look_for(links, pids);
+  return {};
 }
 
 }  // namespace stasis::checkpoint

@@ -5,11 +5,13 @@
 // them: a record with a number of its own (image/image.h). fds.cc then writes each process's list of numbers.
 #pragma once
 
+#include <memory>
 #include <set>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "checkpoint/in_flight.h"
 #include "checkpoint/subject.h"
 #include "image/image.h"
 #include "os/procfs.h"
@@ -19,6 +21,7 @@ namespace stasis::checkpoint {
 // One number of one process, as /proc/PID/fd and fdinfo show it.
 struct Fd {
   const Subject* owner = nullptr;
+  bool in_flight = false;  // no member's: the owner is the process that saves, which holds a duplicate
   int number = -1;
   std::string link;  // path, "pipe:[inode]", "socket:[inode]", "anon_inode:[kind]"
   std::uint32_t mode = 0;
@@ -33,7 +36,7 @@ struct Fd {
   bool link_starts(const char* prefix) const { return link.rfind(prefix, 0) == 0; }
   std::uint32_t type() const;    // S_IFMT bits
   std::uint32_t access() const;  // O_ACCMODE
-  std::string where() const { return owner->where(number); }
+  std::string where() const { return in_flight ? "a descriptor in flight" : owner->where(number); }
   // The same open file description, as ours: nothing may be read from it that the process should see.
   Result<UniqueFd> duplicate() const;
 };
@@ -69,22 +72,38 @@ class Objects {
   static Result<Objects> read(Members members, SharedLinks& shared);
 
   std::vector<Description> descriptions;  // by their first number
+  UnixQueues unix_queues;                 // of a stopped application
+  std::vector<UniqueFd> to_reset;         // duplicates of its TCP connections
+  // For an application that is about to be ended: its connections end with a reset once nobody has them, which leaves their
+  // addresses free at once.
+  void reset_connections();
 
   Members members() const { return members_; }
   const Subject& first_member() const { return *members_.front(); }
   Phase phase() const { return first_member().phase; }
   const Options& options() const { return first_member().options; }
   bool shared_outside(const std::string& link) const { return shared_->shared(link); }
+  // What no member has may be in flight, which shows once the application is stopped: true if that cannot be, or some
+  // process outside is seen to have it.
+  bool is_outside(const std::string& link);
+
+  // The index of the description that `fd`, which is ours, is a duplicate of: one of those known, or a new one, for which
+  // `fd` is kept.
+  Result<std::size_t> adopt(UniqueFd fd);
+  // Who else has what was adopted.
+  Status look_at_adopted();
 
   // A number for a new object.
   std::uint32_t next() { return next_++; }
   std::size_t count() const;  // of fds
 
  private:
-  Objects(Members members, const SharedLinks& shared) : members_(members), shared_(&shared) {}
+  Objects(Members members, SharedLinks& shared) : members_(members), shared_(&shared) {}
 
   Members members_;
-  const SharedLinks* shared_;
+  SharedLinks* shared_;
+  std::unique_ptr<Subject> self_;  // this process, as the owner of what was adopted
+  std::vector<UniqueFd> adopted_;
   std::uint32_t next_ = 1;
 };
 

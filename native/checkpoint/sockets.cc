@@ -1,75 +1,26 @@
-// Sockets: UNIX pairs whose ends are both in the application, with the bytes queued in them, and listening sockets.
-//
-// Options and names are asked on a duplicate of the application's descriptor (pidfd_getfd). Queued bytes are read with
-// MSG_PEEK, which takes nothing out. Which socket is the other end of a pair is known to the kernel alone
-// (os/sock_diag.h).
 #include "checkpoint/sockets.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
-#include <map>
-#include <set>
 
 #include "checkpoint/fds.h"
-#include "os/pidfd.h"
-#include "os/sock_diag.h"
 
 namespace stasis::checkpoint {
 
 namespace {
 
-constexpr std::uint64_t kNoPeer = 0;
-
-struct Socket {
-  Description* description = nullptr;
-  UniqueFd duplicate;
-  int family = 0, type = 0, protocol = 0;
-  bool listening = false;
-};
-
-Result<int> option(const UniqueFd& socket, int level, int name) {
-  int value = 0;
-  socklen_t length = sizeof value;
-  if (::getsockopt(socket.get(), level, name, &value, &length) != 0)
-    return Error::of_errno("getsockopt", "reading a socket's options");
-  return value;
-}
-
-Result<Socket> open_socket(Description& description) {
-  Socket socket;
-  socket.description = &description;
-  socket.duplicate = STASIS_TRY(description.first().duplicate());
-  socket.family = STASIS_TRY(option(socket.duplicate, SOL_SOCKET, SO_DOMAIN));
-  socket.type = STASIS_TRY(option(socket.duplicate, SOL_SOCKET, SO_TYPE));
-  socket.protocol = STASIS_TRY(option(socket.duplicate, SOL_SOCKET, SO_PROTOCOL));
-  const auto listening = option(socket.duplicate, SOL_SOCKET, SO_ACCEPTCONN);
-  socket.listening = listening.ok() && listening.value() != 0;
-  return socket;
-}
-
-// A TCP connection whose peer has closed it, or that was reset: the program has yet to read the end and close its fd.
-bool is_ending(const Socket& socket) {
-  tcp_info info{};
-  socklen_t length = sizeof info;
-  if (::getsockopt(socket.duplicate.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return false;
-  return info.tcpi_state != TCP_ESTABLISHED && info.tcpi_state != TCP_SYN_SENT && info.tcpi_state != TCP_SYN_RECV;
-}
-
 std::string name_of_kind(const Socket& socket) {
-  switch (socket.family) {
-    case AF_UNIX:
-      return "a UNIX socket";
+  switch (socket.kind.family) {
     case AF_INET:
     case AF_INET6:
-      if (socket.type == SOCK_STREAM) return "a TCP socket";
-      if (socket.type == SOCK_DGRAM) return "a UDP socket";
-      return "a raw IP socket";
+      return socket.kind.type == SOCK_STREAM ? "a stream socket of protocol " + std::to_string(socket.kind.protocol)
+                                             : "a raw IP socket";
     case AF_NETLINK:
       return "a netlink socket";
     case AF_PACKET:
@@ -77,179 +28,221 @@ std::string name_of_kind(const Socket& socket) {
     case AF_VSOCK:
       return "a vsock socket";
     default:
-      return "a socket of address family " + std::to_string(socket.family);
+      return "a socket of address family " + std::to_string(socket.kind.family);
   }
 }
 
-class SocketSaver {
- public:
-  SocketSaver(Objects& objects, image::Image& image, Findings& findings)
-      : objects_(objects), image_(image), findings_(findings) {}
-
-  Status save() {
-    for (Description& description : objects_.descriptions) {
-      if (description.saved || !description.first().link_starts("socket:[")) continue;
-      description.saved = true;
-      auto socket = open_socket(description);
-      if (!socket.ok()) {
-        if (objects_.phase() == Phase::Before && socket.error().error == EBADF) continue;
-        return std::move(socket).error().with_pid(description.first().owner->pid);
-      }
-      sockets_.emplace(description.first().inode, std::move(socket).value());
-    }
-    for (auto& [inode, socket] : sockets_) {
-      if (done_.insert(inode).second) STASIS_TRY(save_socket(inode, socket));
-    }
-    return {};
-  }
-
- private:
-  static std::string where(const Socket& socket) { return socket.description->first().where(); }
-
-  Status save_socket(std::uint64_t inode, const Socket& socket);
-  Status save_unix(std::uint64_t inode, const Socket& socket);
-  Status save_pair(const Socket& first, const Socket* second);
-  Result<std::vector<std::uint8_t>> queue_of(const Socket& socket);
-
-  Objects& objects_;
-  image::Image& image_;
-  Findings& findings_;
-  std::multimap<std::uint64_t, Socket> sockets_;  // by inode; one inode has one description
-  std::set<std::uint64_t> done_;
-};
-
-Status SocketSaver::save_socket(std::uint64_t inode, const Socket& socket) {
-  const bool tcp = (socket.family == AF_INET || socket.family == AF_INET6) && socket.type == SOCK_STREAM;
-  if (socket.listening && (tcp || socket.family == AF_UNIX)) {
-    return save_listener(objects_, *socket.description, socket.duplicate, image_, findings_);
-  }
-  if (socket.family == AF_UNIX) return save_unix(inode, socket);
-  const std::string local = printable_name(socket.duplicate, Side::Local),
-                    remote = printable_name(socket.duplicate, Side::Remote);
-  std::string what = name_of_kind(socket);
-  if (tcp && !remote.empty()) {
-    what = "an established TCP connection, " + local + " to " + remote;
-  } else if (!local.empty()) {
-    what += " at " + local + (remote.empty() ? "" : " connected to " + remote);
-  }
-  if (tcp && is_ending(socket)) {
-    findings_.add_passing(where(socket), what + ", closed by the other side",
-                          "let the program close it before the checkpoint");
-  } else {
-    findings_.add(where(socket), what, "close it before the checkpoint");
-  }
-  return {};
+template <class Record>
+Record& find_object(std::vector<Record>& records, std::uint32_t object) {
+  const auto found =
+      std::find_if(records.begin(), records.end(), [object](const Record& record) { return record.object == object; });
+  STASIS_CHECK(found != records.end());
+  return *found;
 }
 
-Status SocketSaver::save_unix(std::uint64_t inode, const Socket& socket) {
-  const auto diagnosis = STASIS_TRY(SocketDiagnosis::open());
-  auto facts = diagnosis.unix_socket(inode);
-  if (!facts.ok()) {
-    if (facts.error().kind != ErrorKind::NotFound)
-      return std::move(facts)
-          .error()
-          .with_pid(socket.description->first().owner->pid)
-          .with_fd(socket.description->first().number);
-    // Closed in the meantime, or unix_diag is not there to be asked.
-    if (objects_.phase() == Phase::Stopped) {
-      findings_.add(where(socket), "a UNIX socket whose other end the kernel does not tell",
-                    "load the module unix_diag, or close it");
-    }
-    return {};
-  }
-  const std::string link = "socket:[" + std::to_string(inode) + "]";
-  const std::string local = printable_name(socket.duplicate, Side::Local),
-                    remote = printable_name(socket.duplicate, Side::Remote);
-  if (!facts.value().peer.has_value() || !local.empty() || !remote.empty()) {
-    const std::string name = !local.empty() ? " at " + local : "";
-    findings_.add(where(socket),
-                  (facts.value().peer.has_value() ? "a connected UNIX socket"
-                                                  : "a UNIX socket that is neither connected nor listening") +
-                      name + (remote.empty() ? "" : " to " + remote),
-                  "close it before the checkpoint");
-    return {};
-  }
-  const std::uint64_t peer_inode = *facts.value().peer;
-  const auto peer = sockets_.find(peer_inode);
-  const std::string peer_link = "socket:[" + std::to_string(peer_inode) + "]";
-  const bool outside = (peer_inode != kNoPeer && peer == sockets_.end()) || objects_.shared_outside(link) ||
-                       objects_.shared_outside(peer_link);
-  if (outside) {
-    findings_.add(where(socket), "a UNIX socket connected to another process",
-                  "close it, or keep both ends inside the application");
-    return {};
-  }
-  if (peer_inode != kNoPeer) done_.insert(peer_inode);
-  return save_pair(socket, peer_inode == kNoPeer ? nullptr : &peer->second);
-}
-
-Result<std::vector<std::uint8_t>> SocketSaver::queue_of(const Socket& socket) {
-  int bytes = 0;
-  if (::ioctl(socket.duplicate.get(), FIONREAD, &bytes) != 0)
-    return Error::of_errno("ioctl", "asking how much is queued in a socket");
-  std::vector<std::uint8_t> data(static_cast<std::size_t>(bytes));
-  // Even an empty datagram is seen: a datagram queue is empty only when peeking finds nothing.
-  std::uint8_t none = 0;
-  iovec vector{data.empty() ? &none : data.data(), data.empty() ? 1 : data.size()};
-  alignas(cmsghdr) std::uint8_t control[CMSG_SPACE(253 * sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t count = ::recvmsg(socket.duplicate.get(), &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (count < 0 && (errno == EAGAIN || errno == ENOTCONN || errno == ECONNRESET)) return data;
-  if (count < 0) return Error::of_errno("recvmsg", "reading what is queued in a socket");
-  bool rights = false;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    rights = true;
-    const std::size_t fds = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < fds; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-      UniqueFd(fd).reset();
-    }
-  }
-  // At end-of-file a stream gives 0 without having anything queued.
-  const bool any = count > 0 || (socket.type != SOCK_STREAM && message.msg_flags == 0 && bytes > 0);
-  if (socket.type != SOCK_STREAM && (any || bytes > 0)) {
-    findings_.add(where(socket), "a socket pair with datagrams in flight", "read them before the checkpoint");
-  } else if (rights || static_cast<std::size_t>(count) < data.size()) {
-    // A peek ends where a message carries file descriptors or comes from another sender.
-    findings_.add(where(socket), "a socket pair with file descriptors or credentials in flight",
-                  "receive them before the checkpoint");
-  }
-  data.resize(static_cast<std::size_t>(std::max<ssize_t>(0, socket.type == SOCK_STREAM ? count : 0)));
-  return data;
-}
-
-Status SocketSaver::save_pair(const Socket& first, const Socket* second) {
-  image::SocketPair record;
-  record.object = objects_.next();
-  record.first_flags = first.description->first().flags;
-  record.socket_type = static_cast<std::uint32_t>(first.type);
-  if (second != nullptr) {
-    record.second_flags = second->description->first().flags;
-  }
-  if (objects_.phase() == Phase::Stopped) {
-    record.to_first = STASIS_TRY(queue_of(first));
-    if (second != nullptr) record.to_second = STASIS_TRY(queue_of(*second));
-  }
-  if (second != nullptr && (is_shut_down(first.duplicate) || is_shut_down(second->duplicate))) {
-    findings_.add(where(first), "a socket pair that is shut down in one direction", "close it before the checkpoint");
-    return {};
-  }
-  first.description->becomes(record.object, 0);
-  if (second != nullptr) second->description->becomes(record.object, 1);
-  image_.socket_pairs.push_back(std::move(record));
-  return {};
+template <class T>
+const T* as(const Address& address) {
+  return address.size() >= sizeof(T) ? reinterpret_cast<const T*>(address.data()) : nullptr;
 }
 
 }  // namespace
 
-Status save_sockets(Objects& objects, image::Image& image, Findings& findings) {
-  return SocketSaver(objects, image, findings).save();
+Address address_of(const UniqueFd& socket, Side side) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  auto* to = reinterpret_cast<sockaddr*>(&address);
+  const int result =
+      side == Side::Local ? ::getsockname(socket.get(), to, &length) : ::getpeername(socket.get(), to, &length);
+  if (result != 0 || length <= sizeof(sa_family_t)) return {};
+  const auto* raw = reinterpret_cast<const std::uint8_t*>(&address);
+  Address bytes(raw, raw + std::min<std::size_t>(length, sizeof address));
+  // A socket of the internet that is not bound has the port 0.
+  if (const auto* in = as<sockaddr_in>(bytes); address.ss_family == AF_INET && in->sin_port == 0) return {};
+  if (const auto* in6 = as<sockaddr_in6>(bytes); address.ss_family == AF_INET6 && in6->sin6_port == 0) return {};
+  return bytes;
+}
+
+std::uint16_t family_of(const Address& address) {
+  std::uint16_t family = 0;
+  if (address.size() >= sizeof family) std::memcpy(&family, address.data(), sizeof family);
+  return family;
+}
+
+std::optional<std::string> path_of(const Address& address) {
+  constexpr std::size_t kBegin = offsetof(sockaddr_un, sun_path);
+  if (family_of(address) != AF_UNIX || address.size() <= kBegin || address[kBegin] == 0) return std::nullopt;
+  const std::string path(address.begin() + kBegin, address.end());
+  return std::string(path.c_str());
+}
+
+std::string printable(const Address& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (family_of(address) == AF_INET) {
+    const auto* in = as<sockaddr_in>(address);
+    ::inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
+    return std::string(text) + ":" + std::to_string(ntohs(in->sin_port));
+  }
+  if (family_of(address) == AF_INET6) {
+    const auto* in6 = as<sockaddr_in6>(address);
+    if (in6 == nullptr) return "";
+    ::inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
+    return "[" + std::string(text) + "]:" + std::to_string(ntohs(in6->sin6_port));
+  }
+  if (const auto path = path_of(address)) return *path;
+  if (family_of(address) != AF_UNIX || address.size() <= offsetof(sockaddr_un, sun_path)) return "";
+  return "@" + std::string(address.begin() + offsetof(sockaddr_un, sun_path) + 1, address.end());
+}
+
+Result<std::optional<Socket>> SocketSaver::open(std::size_t description) {
+  const Fd& fd = objects_.descriptions[description].first();
+  Socket socket;
+  socket.description = description;
+  socket.inode = fd.inode;
+  socket.flags = fd.flags;
+  socket.where = fd.where();
+  auto duplicate = fd.duplicate();
+  if (!duplicate.ok() && objects_.phase() == Phase::Before && duplicate.error().error == EBADF)
+    return std::optional<Socket>();
+  socket.duplicate = STASIS_TRY(std::move(duplicate));
+  const auto type = socket_option(socket.duplicate, SOL_SOCKET, SO_TYPE);
+  if (!type.ok()) {
+    // Another file has the number by now.
+    if (objects_.phase() == Phase::Before) return std::optional<Socket>();
+    return Error(type.error()).with_pid(fd.owner->pid).with_fd(fd.number);
+  }
+  socket.kind.type = type.value();
+  socket.kind.family = STASIS_TRY(socket_option(socket.duplicate, SOL_SOCKET, SO_DOMAIN));
+  socket.kind.protocol = STASIS_TRY(socket_option(socket.duplicate, SOL_SOCKET, SO_PROTOCOL));
+  const auto listening = socket_option(socket.duplicate, SOL_SOCKET, SO_ACCEPTCONN);
+  socket.listening = listening.ok() && listening.value() != 0;
+  socket.name = address_of(socket.duplicate, Side::Local);
+  socket.peer_name = address_of(socket.duplicate, Side::Remote);
+  return std::optional<Socket>(std::move(socket));
+}
+
+Status SocketSaver::save() {
+  for (std::size_t i = 0; i < objects_.descriptions.size(); ++i) {
+    Description& description = objects_.descriptions[i];
+    if (description.saved || !description.first().link_starts("socket:[")) continue;
+    description.saved = true;
+    auto socket = STASIS_TRY(open(i));
+    if (socket.has_value()) sockets_.emplace(socket->inode, std::move(*socket));
+  }
+  if (sockets_.empty()) return {};
+  diagnosis_ = STASIS_TRY(SocketDiagnosis::open());
+  for (const auto& [inode, socket] : sockets_) {
+    if (socket.kind.family != AF_UNIX) continue;
+    auto facts = diagnosis_->unix_socket(inode);
+    if (facts.ok()) {
+      for (const std::uint64_t waiting : facts.value().waiting) waiting_.emplace_back(inode, waiting);
+      facts_.emplace(inode, std::move(facts).value());
+    } else if (facts.error().kind != ErrorKind::NotFound) {
+      return std::move(facts).error().with_pid(objects_.descriptions[socket.description].first().owner->pid);
+    } else if (objects_.phase() == Phase::Stopped) {
+      findings_.add(socket.where, "a UNIX socket whose other end the kernel does not tell",
+                    "load the module unix_diag, or close it");
+    }
+  }
+  for (const auto& [inode, socket] : sockets_) {
+    if (done_.insert(inode).second) STASIS_TRY(save_one(socket));
+  }
+  for (image::Socket& record : image_.sockets) {
+    for (image::Message& message : record.messages)
+      message.sender = find_name(static_cast<std::uint16_t>(record.family), SOCK_DGRAM, message.from);
+  }
+  return order_waiting();
+}
+
+Status SocketSaver::save_one(const Socket& socket) {
+  const bool internet = socket.kind.family == AF_INET || socket.kind.family == AF_INET6;
+  const bool tcp = internet && socket.kind.type == SOCK_STREAM && socket.kind.protocol == IPPROTO_TCP;
+  if (socket.listening && (tcp || socket.kind.family == AF_UNIX)) return save_listener(socket);
+  if (socket.kind.family == AF_UNIX) return save_unix(socket);
+  if (tcp) return save_tcp(socket);
+  if (internet && socket.kind.type == SOCK_DGRAM && socket.kind.protocol == IPPROTO_UDP) return save_udp(socket);
+  findings_.add(socket.where, (socket.listening ? "a listening socket, " : "") + name_of_kind(socket),
+                "close it before the checkpoint");
+  return {};
+}
+
+std::string SocketSaver::directory_for(const Socket& socket, const Address& name) const {
+  const auto path = path_of(name);
+  if (!path || path->front() == '/') return "";
+  const auto here = procfs::read_link(objects_.descriptions[socket.description].first().owner->pid, "cwd");
+  return here.ok() ? here.value() : "";
+}
+
+Status SocketSaver::add_options(const Socket& socket, std::vector<image::SocketOption>& options) const {
+  if (objects_.phase() == Phase::Before) return {};
+  options = STASIS_TRY(changed_options(socket.duplicate, socket.kind));
+  return {};
+}
+
+// The object of the socket that is bound to the name, 0: none of the application's.
+std::uint32_t SocketSaver::find_name(std::uint16_t family, int type, const Address& name) const {
+  if (name.empty()) return 0;
+  for (const auto& [inode, socket] : sockets_) {
+    if (socket.kind.family == family && socket.kind.type == type && !socket.listening && socket.name == name)
+      return objects_.descriptions[socket.description].first().object;
+  }
+  return 0;
+}
+
+// UDP and UNIX sockets by themselves.
+Status SocketSaver::save_single(const Socket& socket, image::Socket record, bool has_queue) {
+  record.object = objects_.next();
+  record.family = static_cast<std::uint32_t>(socket.kind.family);
+  record.socket_type = static_cast<std::uint32_t>(socket.kind.type);
+  record.protocol = static_cast<std::uint32_t>(socket.kind.protocol);
+  record.flags = socket.flags;
+  record.name = socket.name;
+  record.printable = printable(socket.name);
+  if (!record.peer_name.empty())
+    record.printable += (record.printable.empty() ? "to " : " to ") + printable(record.peer_name);
+  record.directory = directory_for(socket, socket.name);
+  if (record.directory.empty()) record.directory = directory_for(socket, record.peer_name);
+  STASIS_TRY(add_options(socket, record.options));
+  becomes(socket, record.object);
+  if (has_queue) queues_.push_back({socket.inode, record.object, Queue::Place::Single});
+  image_.sockets.push_back(std::move(record));
+  return {};
+}
+
+// What descriptors in flight have become by now goes into the messages.
+Status SocketSaver::fill() {
+  for (const Queue& queue : queues_) {
+    const auto found = objects_.unix_queues.find(queue.inode);
+    if (found == objects_.unix_queues.end()) continue;
+    std::vector<image::Message> messages;
+    bool plain = true;
+    for (const UnixMessage& from : found->second) {
+      image::Message& message = messages.emplace_back();
+      message.data = from.data;
+      message.from = from.from;
+      const Socket& receiver = sockets_.at(queue.inode);
+      message.sender = find_name(AF_UNIX, receiver.kind.type, from.from);
+      for (const std::size_t right : from.rights) {
+        const Fd& fd = objects_.descriptions[right].first();
+        message.rights.push_back({fd.object, fd.end});
+        plain = false;
+      }
+    }
+    if (queue.place == Queue::Place::Single) {
+      find_object(image_.sockets, queue.object).messages = std::move(messages);
+      continue;
+    }
+    image::SocketPair& pair = find_object(image_.socket_pairs, queue.object);
+    const bool first = queue.place == Queue::Place::PairFirst;
+    if (plain && pair.socket_type == SOCK_STREAM) {
+      auto& bytes = first ? pair.to_first : pair.to_second;
+      for (const image::Message& message : messages)
+        bytes.insert(bytes.end(), message.data.begin(), message.data.end());
+    } else {
+      for (image::Message& message : messages) message.sender = 0;  // the other end is
+      (first ? pair.messages_to_first : pair.messages_to_second) = std::move(messages);
+    }
+  }
+  return {};
 }
 
 }  // namespace stasis::checkpoint

@@ -114,6 +114,8 @@ struct Image {
   std::vector<Timerfd> timerfds;
   std::vector<Epoll> epolls;
   std::vector<ListeningSocket> listening_sockets;
+  std::vector<TcpConnection> tcp_connections;
+  std::vector<Socket> sockets;
   std::vector<ProcessImage> processes;  // the first is the application's first; parents stand before their children
   std::vector<UnknownRecord> unknown;
 

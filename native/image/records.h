@@ -51,6 +51,8 @@ enum class RecordType : std::uint32_t {
   Epoll = 38,
   ListeningSocket = 39,
   SharedMemory = 40,
+  TcpConnection = 41,
+  Socket = 42,
   End = 255,
 };
 

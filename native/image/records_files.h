@@ -49,6 +49,17 @@ struct Stdio {
   }
 };
 
+// Bytes in a pipe that one write in packet mode made, or that come as a stream.
+struct PipePacket {
+  std::uint32_t bytes = 0;
+  bool packet = false;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("bytes", r.bytes, "how many of the pipe's bytes, in their order");
+    v.field("packet", r.packet, "written in packet mode (O_DIRECT)");
+  }
+};
+
 struct Pipe {
   static constexpr RecordType kType = RecordType::Pipe;
   static constexpr const char* kName = "pipe";
@@ -56,6 +67,10 @@ struct Pipe {
   std::uint32_t read_flags = 0, write_flags = 0, capacity = 0;
   std::vector<std::uint8_t> data;
   std::uint32_t object = 0;
+  std::vector<PipePacket> packets;
+  std::vector<std::uint32_t> more_flags;
+  std::string fifo_path;
+  bool never_written = false;
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.field("readers", r.readers, "version 1: fds of the read end; none: closed");
@@ -65,6 +80,11 @@ struct Pipe {
     v.field("capacity", r.capacity, "F_GETPIPE_SZ, bytes");
     v.field("data", r.data, "bytes in flight");
     v.since(2, "object", r.object, "number of this object, which descriptors refer to");
+    v.since(2, "packets", r.packets, "how `data` is divided, if some of it is packets");
+    v.since(2, "more_flags", r.more_flags,
+            "flags, with the access mode, of further descriptions of the pipe: ends 2 and up");
+    v.since(2, "fifo_path", r.fifo_path, "path of a FIFO, empty for a pipe without a name");
+    v.since(2, "never_written", r.never_written, "nobody has had the FIFO's writing end, which poll(2) tells");
   }
 };
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int32_t kMaxFd = 1 << 20;  // fs.nr_open's default, the hard limit of RLIMIT_NOFILE on most systems
 constexpr std::uint32_t kRegular = 0100000, kDirectory = 0040000, kCharacterDevice = 0020000;
+constexpr std::uint32_t kPlace = 010000000;  // O_PATH
 constexpr std::uint32_t kStream = 1, kDatagram = 2, kSequentialPacket = 5;
 constexpr std::uint32_t kUnix = 1, kInet = 2, kInet6 = 10;
 constexpr std::uint32_t kMaxPipeBytes = 1u << 31;
@@ -20,7 +21,38 @@ constexpr std::uint64_t kMaxEventfdCount = 0xffff'ffff'ffff'fffe;  // eventfd(2)
 constexpr std::uint32_t kAllSocketOptions = 127;
 constexpr std::size_t kMaxAddressBytes = 112;  // of wire::FdEntry::address; sockaddr_un, the longest, has 110
 
+constexpr std::uint32_t kMaxPacketBytes = 4096;    // of a pipe in packet mode (pipe(2))
+constexpr std::size_t kMaxDescriptions = 1 << 20;  // of one pipe
+constexpr std::size_t kMaxOptionBytes = 256;
+constexpr std::size_t kMaxRights = 253;  // SCM_MAX_FD
+
 using Use = ObjectUse;
+
+// No name at all is one.
+Status check_name(const std::vector<std::uint8_t>& name, std::uint32_t wanted, const std::string& subject) {
+  std::uint16_t family = 0;
+  if (name.empty()) return {};
+  if (name.size() < sizeof family || name.size() > kMaxAddressBytes) return invalid(subject, "no socket address");
+  std::memcpy(&family, name.data(), sizeof family);
+  if (family != wanted) return invalid(subject, "an address of another family");
+  return {};
+}
+
+Status check_options(const std::vector<SocketOption>& options, const std::string& subject) {
+  for (const SocketOption& option : options) {
+    if (option.value.size() > kMaxOptionBytes) return invalid(subject, "an option of an impossible size");
+  }
+  return {};
+}
+
+Status check_messages(const std::vector<Message>& messages, std::uint32_t family, const std::string& subject) {
+  for (const Message& message : messages) {
+    STASIS_TRY(check_name(message.from, family, subject));
+    if (message.rights.size() > kMaxRights)
+      return invalid(subject, "a message with more descriptors than one can have");
+  }
+  return {};
+}
 
 Result<Use> check_record(const Image& image, const SharedMemory& memory, const std::string& subject) {
   if (memory.kind < SharedMemoryKind::Anonymous || memory.kind > SharedMemoryKind::File)
@@ -39,7 +71,8 @@ Result<Use> check_record(const Image& image, const SharedMemory& memory, const s
 Result<Use> check_record(const Image& image, const OpenFile& file, const std::string& subject) {
   if (!is_absolute_path(file.path)) return invalid(subject, "no absolute path");
   if (file.position < -1) return invalid(subject, "a negative position");
-  if (file.file_type != kRegular && file.file_type != kDirectory && file.file_type != kCharacterDevice) {
+  if ((file.flags & kPlace) == 0 && file.file_type != kRegular && file.file_type != kDirectory &&
+      file.file_type != kCharacterDevice) {
     return invalid(subject, "a type of file that is never saved");
   }
   const bool known = std::any_of(image.shared_memory.begin(), image.shared_memory.end(),
@@ -56,13 +89,30 @@ Result<Use> check_record(const Image&, const Stdio& stdio, const std::string& su
 Result<Use> check_record(const Image&, const Pipe& pipe, const std::string& subject) {
   if (pipe.capacity > kMaxPipeBytes) return invalid(subject, "no pipe is that large");
   if (pipe.data.size() > pipe.capacity) return invalid(subject, "more bytes in flight than it holds");
-  return Use{.ends = 2};
+  std::uint64_t divided = 0;
+  for (const PipePacket& packet : pipe.packets) {
+    if (packet.bytes == 0 || (packet.packet && packet.bytes > kMaxPacketBytes))
+      return invalid(subject, "a packet of an impossible size");
+    divided += packet.bytes;
+  }
+  if (!pipe.packets.empty() && divided != pipe.data.size()) return invalid(subject, "packets that are not its bytes");
+  if (!pipe.fifo_path.empty() && !is_absolute_path(pipe.fifo_path)) return invalid(subject, "no absolute path");
+  if (pipe.more_flags.size() > kMaxDescriptions) return invalid(subject, "too many descriptions");
+  return Use{.ends = 2 + static_cast<std::uint32_t>(pipe.more_flags.size())};
 }
 
 Result<Use> check_record(const Image&, const SocketPair& pair, const std::string& subject) {
   if (pair.socket_type != kStream && pair.socket_type != kDatagram && pair.socket_type != kSequentialPacket) {
     return invalid(subject, "no such type of socket");
   }
+  STASIS_TRY(check_name(pair.first_name, kUnix, subject));
+  STASIS_TRY(check_name(pair.second_name, kUnix, subject));
+  STASIS_TRY(check_options(pair.first_options, subject));
+  STASIS_TRY(check_options(pair.second_options, subject));
+  STASIS_TRY(check_messages(pair.messages_to_first, kUnix, subject));
+  STASIS_TRY(check_messages(pair.messages_to_second, kUnix, subject));
+  if (pair.first_shutdown > 3 || pair.second_shutdown > 3) return invalid(subject, "undefined ways of being shut down");
+  if (!pair.directory.empty() && !is_absolute_path(pair.directory)) return invalid(subject, "no absolute path");
   if (pair.socket_type != kStream && (!pair.to_first.empty() || !pair.to_second.empty())) {
     return invalid(subject, "queued bytes without the bounds of their messages");
   }
@@ -91,12 +141,42 @@ Result<Use> check_record(const Image&, const ListeningSocket& socket, const std:
   if (socket.socket_type != kStream && socket.socket_type != kSequentialPacket)
     return invalid(subject, "no such type of socket");
   if (socket.options > kAllSocketOptions) return invalid(subject, "undefined options");
+  STASIS_TRY(check_options(socket.socket_options, subject));
+  if (!socket.directory.empty() && !is_absolute_path(socket.directory)) return invalid(subject, "no absolute path");
   if (socket.backlog > 0x7fff'ffff) return invalid(subject, "a negative backlog");
-  std::uint16_t family = 0;
-  if (socket.address.size() < sizeof family || socket.address.size() > kMaxAddressBytes)
-    return invalid(subject, "no socket address");
-  std::memcpy(&family, socket.address.data(), sizeof family);
-  if (family != socket.family) return invalid(subject, "an address of another family");
+  if (socket.address.empty()) return invalid(subject, "no socket address");
+  STASIS_TRY(check_name(socket.address, socket.family, subject));
+  return Use{};
+}
+
+Result<Use> check_record(const Image&, const TcpConnection& connection, const std::string& subject) {
+  // An IPv4 connection may have an end that is an IPv6 socket.
+  for (const auto* name : {&connection.first_name, &connection.second_name}) {
+    const bool inet6 = name->size() > 1 && (*name)[0] == kInet6 && (*name)[1] == 0;
+    STASIS_TRY(check_name(*name, inet6 ? kInet6 : kInet, subject));
+  }
+  if (connection.first_name.empty() != connection.second_name.empty())
+    return invalid(subject, "one end with an address and one without");
+  if (connection.first_name.empty() && connection.family != kInet && connection.family != kInet6)
+    return invalid(subject, "no such address family");
+  STASIS_TRY(check_options(connection.first_options, subject));
+  STASIS_TRY(check_options(connection.second_options, subject));
+  if (connection.first_shutdown > 3 || connection.second_shutdown > 3)
+    return invalid(subject, "undefined ways of being shut down");
+  return Use{.ends = 2};
+}
+
+Result<Use> check_record(const Image&, const Socket& socket, const std::string& subject) {
+  if (socket.family != kUnix && socket.family != kInet && socket.family != kInet6)
+    return invalid(subject, "no such address family");
+  if (socket.socket_type != kStream && socket.socket_type != kDatagram && socket.socket_type != kSequentialPacket)
+    return invalid(subject, "no such type of socket");
+  STASIS_TRY(check_name(socket.name, socket.family, subject));
+  STASIS_TRY(check_name(socket.peer_name, socket.family, subject));
+  STASIS_TRY(check_options(socket.options, subject));
+  STASIS_TRY(check_messages(socket.messages, socket.family, subject));
+  if (socket.shutdown > 3) return invalid(subject, "undefined ways of being shut down");
+  if (!socket.directory.empty() && !is_absolute_path(socket.directory)) return invalid(subject, "no absolute path");
   return Use{};
 }
 
@@ -129,6 +209,19 @@ Status check_targets(const Epoll& epoll, const Objects& objects, const std::stri
   return {};
 }
 
+// What travels must be there, and what is said to have sent a message.
+Status check_references(const std::vector<Message>& messages, const Objects& objects, const std::string& subject) {
+  for (const Message& message : messages) {
+    if (message.sender != 0 && !exists(objects, message.sender, 0))
+      return invalid(subject, "a sender that no record has");
+    for (const Right& right : message.rights) {
+      if (!exists(objects, right.object, right.end))
+        return invalid(subject, "a descriptor in flight that stands for no object");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Objects> validate_objects(const Image& image) {
@@ -142,6 +235,15 @@ Result<Objects> validate_objects(const Image& image) {
   STASIS_TRY(check_all(image, image.timerfds, objects));
   STASIS_TRY(check_all(image, image.epolls, objects));
   STASIS_TRY(check_all(image, image.listening_sockets, objects));
+  STASIS_TRY(check_all(image, image.tcp_connections, objects));
+  STASIS_TRY(check_all(image, image.sockets, objects));
+  for (std::size_t i = 0; i < image.socket_pairs.size(); ++i) {
+    STASIS_TRY(check_references(image.socket_pairs[i].messages_to_first, objects, nth(SocketPair::kName, i)));
+    STASIS_TRY(check_references(image.socket_pairs[i].messages_to_second, objects, nth(SocketPair::kName, i)));
+  }
+  for (std::size_t i = 0; i < image.sockets.size(); ++i) {
+    STASIS_TRY(check_references(image.sockets[i].messages, objects, nth(Socket::kName, i)));
+  }
   for (std::size_t i = 0; i < image.epolls.size(); ++i) {
     STASIS_TRY(check_targets(image.epolls[i], objects, nth(Epoll::kName, i)));
   }

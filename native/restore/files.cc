@@ -42,6 +42,8 @@ const char* type_name(std::uint32_t mode) {
       return "a FIFO";
     case S_IFSOCK:
       return "a socket";
+    case S_IFLNK:
+      return "a symbolic link";
     default:
       return "something else";
   }
@@ -57,7 +59,7 @@ Status check_content(const image::OpenFile& file, std::int32_t fd, const struct 
   const std::uint32_t access = file.flags & kAccessMode;
   const bool reads = access != O_WRONLY, writes = access != O_RDONLY;
   // Files without a size, as in /proc, get a new time whenever their inode is made.
-  if ((file.flags & O_PATH) != 0 || (bytes == 0 && file.file_bytes == 0)) return {};
+  if (bytes == 0 && file.file_bytes == 0) return {};
   if (writes && (file.flags & O_APPEND) != 0) {
     if (!reads || bytes >= file.file_bytes) return {};
     return refuse(file, fd, size_change(file, bytes), "put back the file of then, or start the application anew");
@@ -74,7 +76,8 @@ Status check_content(const image::OpenFile& file, std::int32_t fd, const struct 
 
 Status check_open_file(const image::OpenFile& file, std::int32_t fd, ChangedFiles changed_files) {
   struct stat now;
-  if (::stat(file.path.c_str(), &now) != 0) {
+  const bool is_place = (file.flags & O_PATH) != 0;
+  if (::fstatat(AT_FDCWD, file.path.c_str(), &now, is_place ? AT_SYMLINK_NOFOLLOW : 0) != 0) {
     return Error::of_errno("stat", kDoing)
         .with_kind(ErrorKind::Failed)
         .with_fd(fd)
@@ -97,7 +100,8 @@ Status check_open_file(const image::OpenFile& file, std::int32_t fd, ChangedFile
         .with_path(file.path)
         .with_remedy("give this user the access that the application had");
   }
-  return S_ISREG(now.st_mode) && changed_files != ChangedFiles::Keep ? check_content(file, fd, now) : Status{};
+  const bool checked = S_ISREG(now.st_mode) && !is_place && changed_files != ChangedFiles::Keep;
+  return checked ? check_content(file, fd, now) : Status{};
 }
 
 Status check_cwd(const std::string& path) {
@@ -146,8 +150,9 @@ Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupB
     STASIS_TRY(check_open_file(file, place.fd, inputs.changed_files));
     const std::uint64_t path = plan.add_string(file.path);
     wire::FdEntry& entry = plan.add_fd(wire::FdKind::OpenFile, place.slot, place.fd);
-    entry.flags = file.flags & ~kDropped;
-    entry.file_offset = (file.file_type & S_IFMT) == S_IFDIR || (file.flags & O_PATH) != 0 ? -1 : file.position;
+    // A place is that of the name itself, be it a symbolic link's.
+    entry.flags = (file.flags & ~kDropped) | ((file.flags & O_PATH) != 0 ? O_NOFOLLOW : 0);
+    entry.file_offset = (file.flags & O_PATH) != 0 ? -1 : file.position;
     entry.path = path;
   }
   return {};

@@ -41,11 +41,14 @@ void GroupBuilder::use_descriptors(const image::Descriptors& descriptors) {
 }
 
 GroupBuilder::Place GroupBuilder::add_slot(std::uint32_t object, std::uint32_t end) {
+  return is_held(object, end) ? add_parked(object, end) : Place{};
+}
+
+GroupBuilder::Place GroupBuilder::add_parked(std::uint32_t object, std::uint32_t end) {
   const auto found = numbers_.find({object, end});
-  if (found == numbers_.end()) return {};
   const std::uint32_t slot = group.slot_count++;
   slots_[{object, end}] = slot;
-  return {slot, found->second};
+  return {slot, found == numbers_.end() ? -1 : found->second};
 }
 
 std::uint32_t GroupBuilder::add_own_slot(std::uint32_t object) {

@@ -43,6 +43,7 @@ class GroupBuilder {
 
   // What is known of one end of an object: the lowest number that stands for it in the first process that has it, -1 if
   // none does.
+  static constexpr std::int32_t kInFlight = 0x7fffffff;  // in place of a number, where only messages hold it
   struct Place {
     std::uint32_t slot = wire::kNoSlot;
     std::int32_t fd = -1;
@@ -51,6 +52,12 @@ class GroupBuilder {
   void use_descriptors(const image::Descriptors& descriptors);
   // A parked place for one end of an object. No slot when no process has it: that end is closed.
   Place add_slot(std::uint32_t object, std::uint32_t end = 0);
+  // As add_slot, but always a slot: the end is closed once the object stands, if nothing stands for it.
+  Place add_parked(std::uint32_t object, std::uint32_t end = 0);
+  // Before any object: this end is in flight, so that it needs a slot whoever has a number for it.
+  void use_in_flight(std::uint32_t object, std::uint32_t end) { numbers_.try_emplace({object, end}, kInFlight); }
+  // Whether anything stands for the end.
+  bool is_held(std::uint32_t object, std::uint32_t end) const { return numbers_.contains({object, end}); }
   // The same of an object that no descriptor need stand for.
   std::uint32_t add_own_slot(std::uint32_t object);
   // Of what add_slot was called for; else kNoSlot.
@@ -68,6 +75,7 @@ class GroupBuilder {
   std::vector<wire::SegmentEntry> segments;
   std::vector<wire::FileEntry> files;
   std::vector<std::uint32_t> known_ids;
+  std::map<std::uint32_t, std::uint64_t> details;  // by object: where its wire::FdDetail lies
 
  private:
   using End = std::pair<std::uint32_t, std::uint32_t>;  // object, end

@@ -50,13 +50,16 @@ std::vector<std::string> files_of(const image::Image& image, const RestoreInputs
 namespace {
 
 Status plan_objects(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& group) {
+  use_in_flight(image, group);
   STASIS_TRY(plan_shared_memory(image, inputs, group));
   STASIS_TRY(plan_files(image, inputs, group));
   STASIS_TRY(plan_pipes(image, group));
   STASIS_TRY(plan_sockets(image, group));
   STASIS_TRY(plan_eventfds(image, group));
   STASIS_TRY(plan_timerfds(image, group));
-  return plan_epolls(image, group);
+  STASIS_TRY(plan_epolls(image, group));
+  plan_queues(image, group);
+  return {};
 }
 
 Status plan_process(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,

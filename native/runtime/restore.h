@@ -116,11 +116,19 @@ void place_table(const Marker& marker);  // moves the table's descriptor to wher
 void drop_inherited_fds(const Marker& marker);
 void keep_limit_of_files();  // it has been set to what it is to be
 
+u64 slot_fd(u32 slot);  // the number at which a slot is parked
+const wire::FdDetail& detail_of(const wire::FdEntry& entry);
+
+// restore_sockets.h has their order; all objects of the plan must stand.
+void fill_sockets();
+void connect_sockets();
+void finish_sockets();
+void close_pipe_ends();
+
 // One object each, from restore_pipes.cc, restore_sockets.cc, restore_timerfd.cc. `park` moves a new fd to its slot.
-u64 slot_fd(u32 slot);  // where it is parked
 void park(i64 fd, u32 slot, const wire::FdEntry& entry);
 void create_pipe(const wire::FdEntry& entry);
-void create_socket_pair(const wire::FdEntry& entry);
+void reopen(const wire::FdEntry& entry);
 void create_listener(const wire::FdEntry& entry);
 void create_timerfd(const wire::FdEntry& entry);
 // Makes the status flags of `fd` what the image has, when they are not `now`.

@@ -13,6 +13,7 @@
 
 #include "runtime/ids.h"
 #include "runtime/restore.h"
+#include "runtime/restore_sockets.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
 
@@ -116,6 +117,12 @@ void create(const FdEntry& entry) {
       return create_listener(entry);
     case FdKind::MemoryFile:
       return open_memory_file(entry);
+    case FdKind::Socket:
+      return create_socket(entry);
+    case FdKind::Tcp:
+      return create_tcp(entry);
+    case FdKind::Reopen:
+      return reopen(entry);
   }
 }
 
@@ -150,6 +157,11 @@ void fill_own_epolls() {
 }  // namespace
 
 u64 slot_fd(u32 slot) { return group().park_base + slot; }
+
+const wire::FdDetail& detail_of(const FdEntry& entry) {
+  static constexpr wire::FdDetail kNone{};
+  return entry.value == 0 ? kNone : *reinterpret_cast<const wire::FdDetail*>(wire::kPlanBase + entry.value);
+}
 
 void park(i64 fd, u32 slot, const FdEntry& entry) {
   if (slot != wire::kNoSlot) must(raw_syscall(__NR_dup3, fd, slot_fd(slot), O_CLOEXEC), Step::ParkFd, entry.image_fd);
@@ -203,6 +215,10 @@ void move_inherited_fds(Marker& marker) {
 void create_fds() {
   const auto* entries = plan_entries<FdEntry>(group().fds);
   for (u64 i = 0; i < group().fds.count; i++) create(entries[i]);
+  fill_sockets();
+  connect_sockets();
+  finish_sockets();
+  close_pipe_ends();
   fill_epolls();
 }
 

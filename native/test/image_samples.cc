@@ -188,12 +188,20 @@ void add_objects(Image& i) {
   i.open_files = {log, null, memfd};
   i.stdio = {{.stream = 0}, {.stream = 1}};
   i.pipes = {{.read_flags = 04000, .write_flags = 04001, .capacity = 65536, .data = bytes_of("in flight")},
-             {.capacity = 4096}};
-  i.socket_pairs = {{.socket_type = 1,
-                     .first_flags = 2,
-                     .second_flags = 04002,
-                     .to_first = bytes_of("to first"),
-                     .to_second = bytes_of("to second")}};
+             {.capacity = 4096,
+              .data = bytes_of("packets"),
+              .packets = {{4, true}, {3, false}},
+              .more_flags = {2},
+              .fifo_path = "/run/fifo"}};
+  i.socket_pairs = {
+      {.socket_type = 1,
+       .first_flags = 2,
+       .second_flags = 04002,
+       .to_first = bytes_of("to first"),
+       .messages_to_second = {{.data = bytes_of("to second")}, {.data = bytes_of("!"), .rights = {{6, 0}, {1, 0}}}},
+       .second_options = {{1, 16, {1, 0, 0, 0}}},
+       .first_shutdown = 2,
+       .second_shutdown = 1}};
   i.eventfds = {{.count = 0xffff'ffff'ffff'fffe, .flags = 04002}, {.count = 3, .semaphore = true, .flags = 2}};
   i.timerfds = {{.clock_id = 1,
                  .flags = 04000,
@@ -222,6 +230,37 @@ void add_objects(Image& i) {
   file.address = local;
   file.printable = "/run/server.sock";
   i.listening_sockets = {tcp, file};
+  TcpConnection connection;
+  connection.first_name = inet;
+  connection.first_name[3] = 0x91;
+  connection.second_name = inet;
+  connection.first_flags = 04002;
+  connection.second_flags = 2;
+  connection.first_options = {{6, 1, {1, 0, 0, 0}}};
+  connection.second_options = {{1, 2, {0, 0, 0, 0}}};
+  connection.to_first = {'a', 'b'};
+  connection.second_shutdown = 2;
+  connection.printable = "127.0.0.1:8081 to 127.0.0.1:8080";
+  TcpConnection reset;
+  reset.family = 2;
+  reset.second_reset = true;
+  i.tcp_connections = {connection, reset};
+  Socket udp;
+  udp.family = 2;
+  udp.socket_type = 2;
+  udp.protocol = 17;
+  udp.flags = 2;
+  udp.name = inet;
+  udp.messages = {{.data = {'x'}, .from = inet}, {.from = inet}};
+  udp.options = {{1, 6, {1, 0, 0, 0}}};
+  udp.printable = "127.0.0.1:8080";
+  Socket waiting;
+  waiting.family = waiting.socket_type = 1;
+  waiting.flags = 2;
+  waiting.peer_name = local;
+  waiting.keep_name = true;
+  waiting.directory = "/run";
+  i.sockets = {udp, waiting};
   i.shared_memory = {{.kind = SharedMemoryKind::Anonymous, .bytes = 8 * kPage, .runs = {{4 * kPage, kPage, 0, 0}}},
                      {.kind = SharedMemoryKind::Memfd, .name = "ring", .bytes = 4097, .mode = 0600, .seals = 6}};
   std::uint32_t object = 1;
@@ -235,6 +274,8 @@ void add_objects(Image& i) {
   for (auto& record : i.listening_sockets) record.object = object++;
   i.shared_memory[0].object = object++;
   i.shared_memory[1].object = object++;
+  for (auto& record : i.tcp_connections) record.object = object++;
+  for (auto& record : i.sockets) record.object = object++;
 }
 
 // What each number of the first process stands for: objects 1 and 2 are files, 4 and 5 streams, 6 and 7 pipes, 8 a pair.

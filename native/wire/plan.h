@@ -95,6 +95,9 @@ enum class FdKind : u32 {
   Epoll,         // entries come from epoll_entries, after all fds stand
   Listen,        // socket family/type/protocol, address, backlog, option bits
   MemoryFile,    // the segment parked at slot `value`, opened anew: flags, file_offset
+  Socket,        // one socket: address to bind to, peer_address to connect to
+  Reopen,        // another description, with flags and file_offset, of what is parked at peer_slot
+  Tcp,  // two slots: a connection from address to peer_address; data = queued for slot's reader, peer_data for the other's
 };
 
 inline constexpr u32 kNoSlot = 0xffffffff;
@@ -109,6 +112,30 @@ inline constexpr u32 kSocketPassCred = 32;
 // The socket path of a UNIX listener may be left over from the process that was stopped: unlink a socket file before bind when it
 // refuses connections.
 inline constexpr u32 kSocketUnlinkStale = 64;
+
+// Bits of FdDetail::ends.
+inline constexpr u32 kEndClosed = 1;   // slot's end is closed once all is put in it
+inline constexpr u32 kPeerClosed = 2;  // peer_slot's
+inline constexpr u32 kPeerReset = 4;   // with kPeerClosed: a reset ends the connection, which the other end sees
+inline constexpr u32 kKeepName = 8;  // the file that binding slot's end makes stays; else its name is taken away again
+inline constexpr u32 kNeverWritten = 32;  // FIFO: slot's end alone is opened
+inline constexpr u32 kKeepPeerName = 16;  // likewise, peer_slot's
+
+// One message that waits in a socket or a packet that waits in a pipe, or bytes of a stream.
+struct MessageEntry {
+  u64 data, bytes;
+  u64 rights;  // offset of u32[right_count]: slots of the descriptors that travel with it
+  u32 right_count;
+  u32 sender;      // slot of the socket that it came from, kNoSlot: none of the application's
+  u32 from_bytes;  // datagrams: the sender's address, for a sender that is gone
+  u8 from[112];
+  u32 packet;  // pipes: written in packet mode (O_DIRECT)
+};
+
+struct SocketOptionEntry {
+  u32 level, name;
+  u64 value, bytes;
+};
 
 // One open file description. It is created at park_base + slot and then duplicated to each number in placements.
 struct FdEntry {
@@ -129,6 +156,17 @@ struct FdEntry {
   u8 address[112];
   i64 timer[4];  // interval s, ns, value s, ns
   u64 ticks;
+};
+
+// What pipes and sockets have beside, at FdEntry::value; 0: nothing. FdEntry itself stays as older runtimes know it.
+struct FdDetail {
+  Array messages, peer_messages;  // MessageEntry: queued for slot's reader, for peer_slot's
+  Array options, peer_options;    // SocketOptionEntry, of either end
+  u64 directory;                  // offset: where names that do not begin with '/' count from; 0: as it is
+  u32 shutdown, peer_shutdown;    // 1 reading, 2 writing
+  u32 ends;
+  u32 peer_address_bytes;
+  u8 peer_address[112];
 };
 
 struct FdPlacement {

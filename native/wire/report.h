@@ -57,10 +57,11 @@ enum class Step : u32 {
   SetCredentials,  // subject = effective user or group id
   MakeTask,        // subject = virtual id of the process, or of the leader that a helper stands for
   SetSession,
-  SetGroup,     // subject = virtual id of the group
-  MakeSegment,  // shared memory; text = its name, extent = bytes
-  FillSegment,  // likewise
-  Meet,         // another process of the application died while it was rebuilt
+  SetGroup,       // subject = virtual id of the group
+  MakeSegment,    // shared memory; text = its name, extent = bytes
+  FillSegment,    // likewise
+  Meet,           // another process of the application died while it was rebuilt
+  ConnectSocket,  // text = printable address
   Count
 };
 
