@@ -56,6 +56,12 @@ bool is_starting(const std::vector<procfs::MapLine>& lines) {
   });
 }
 
+// What is said of a process that ends while it is looked at; without memory (EFAULT) it is so already. Gone, it is none of
+// the application's.
+bool may_have_ended(const Error& error) {
+  return error.kind == ErrorKind::NotFound || error.error == ESRCH || error.error == EFAULT;
+}
+
 class Checkpoint {
  public:
   Checkpoint(const Options& options, const CancelToken& cancel) : options_(options), tree_(options, cancel) {}
@@ -96,9 +102,7 @@ Status Checkpoint::look_before() {
   for (int look = 1;; ++look) {  // one look may take long on a busy machine
     bool passing = false;
     Status seen = look_once(passing);
-    // A process that is gone by now is none of the application's.
-    const bool gone = !seen.ok() && seen.error().pid != options_.pid &&
-                      (seen.error().kind == ErrorKind::NotFound || seen.error().error == ESRCH);
+    const bool gone = !seen.ok() && seen.error().pid != options_.pid && may_have_ended(seen.error());
     if (seen.ok() || (!passing && !gone) || (deadline.passed() && look >= kLeastLooks)) return seen;
     STASIS_TRY(check_cancelled(tree_.cancel));
     std::this_thread::sleep_for(kPassingPause);
@@ -315,6 +319,10 @@ Result<Outcome> Checkpoint::run() {
       STASIS_TRY(PartialDirectory::create(options_.partial_directory, options_.output_directory));
   STASIS_TRY(check_cancelled(tree_.cancel));
   STASIS_TRY(stop());
+  if (tree_.keeper() == 0) {
+    outcome_.warnings.push_back(
+        "the application's keeper has ended: orphans of it that left its session are not known");
+  }
   STASIS_TRY(read_state());
   STASIS_TRY(read_files());
   outcome_.copied = STASIS_TRY(hold_pages());

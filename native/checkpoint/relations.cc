@@ -37,7 +37,7 @@ Status ProcessTraits::take(const tracer::ParasiteThread& thread, bool first) {
 Status record_relations(const Tree& tree, const Member& member, const ProcessTraits& traits, image::Process& process) {
   const procfs::Stat stat = STASIS_TRY(procfs::read_stat(member.pid()));
   const bool first = member.pid() == tree.options.pid;
-  process.orphan = !first && static_cast<pid_t>(stat.field[kParent]) == tree.keeper();
+  process.orphan = tree.is_orphan(member.pid());
   process.exit_signal = first ? SIGCHLD : static_cast<std::int32_t>(stat.field[kExitSignal]);
   process.subreaper = traits.subreaper();
   process.parent_death_signal = traits.parent_death_signal();

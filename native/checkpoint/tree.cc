@@ -12,7 +12,7 @@ namespace stasis::checkpoint {
 
 namespace {
 
-constexpr std::size_t kParent = 4, kStartTime = 22;  // fields of /proc/PID/stat
+constexpr std::size_t kParent = 4, kSession = 6, kStartTime = 22;  // fields of /proc/PID/stat
 constexpr const char* kKeeperName = "stasis-keeper";
 
 bool has_ended(pid_t pid) {
@@ -38,9 +38,37 @@ pid_t Tree::keeper() const {
   return name.ok() && name.value().rfind(kKeeperName, 0) == 0 ? parent : 0;
 }
 
+// Without its keeper an application's orphans have gone to somebody else. Those that stayed in its session are found by that,
+// and by the runtime that they execute.
+std::vector<pid_t> Tree::orphans_of_nobody() const {
+  const auto program = procfs::read_link(options.pid, "exe");
+  const auto first = procfs::read_stat(options.pid);
+  const auto all = procfs::list_processes();
+  if (!program.ok() || !first.ok() || !all.ok()) return {};
+  const auto runs_it = [&](pid_t pid) {
+    const auto exe = procfs::read_link(pid, "exe");
+    return exe.ok() && exe.value() == program.value();
+  };
+  std::vector<pid_t> result;
+  for (const pid_t pid : all.value()) {
+    if (pid == options.pid || !runs_it(pid)) continue;
+    const auto stat = procfs::read_stat(pid);
+    if (!stat.ok() || stat.value().field[kSession] != first.value().field[kSession]) continue;
+    if (!runs_it(static_cast<pid_t>(stat.value().field[kParent]))) result.push_back(pid);
+  }
+  return result;
+}
+
+bool Tree::is_orphan(pid_t pid) const {
+  const auto stat = procfs::read_stat(pid);
+  if (pid == options.pid || !stat.ok()) return false;
+  const auto parent = static_cast<pid_t>(stat.value().field[kParent]);
+  return std::none_of(members.begin(), members.end(), [parent](const auto& member) { return member->pid() == parent; });
+}
+
 std::vector<pid_t> Tree::orphans() const {
   const pid_t keeper = this->keeper();
-  if (keeper == 0) return {};
+  if (keeper == 0) return orphans_of_nobody();
   const auto children = procfs::list_children(keeper);
   const auto program = procfs::read_link(keeper, "exe");
   if (!children.ok() || !program.ok()) return {};

@@ -68,8 +68,11 @@ class Tree {
   Result<std::vector<Relative>> relatives() const;
   // The keeper, or 0 if the first process's parent is none.
   pid_t keeper() const;
-  // Children of the keeper that belong to the application, but for the first process.
+  // Children of the keeper that belong to the application, but for the first process; if it is dead, what can be found of
+  // them.
   std::vector<pid_t> orphans() const;
+  // Whether a member's parent is none.
+  bool is_orphan(pid_t pid) const;
 
   // A member for a process that is alive. NotFound if it is not.
   Result<std::unique_ptr<Member>> open(pid_t pid) const;
@@ -80,6 +83,8 @@ class Tree {
   void let_go();
 
  private:
+  std::vector<pid_t> orphans_of_nobody() const;
+
   std::vector<const Subject*> subjects_;
 };
 
