@@ -21,6 +21,7 @@
 #include "checkpoint/shared_memory.h"
 #include "checkpoint/tree.h"
 #include "image/files.h"
+#include "image/tree.h"
 #include "os/build_id.h"
 #include "os/file.h"
 #include "os/pidfd.h"
@@ -140,6 +141,7 @@ Status Checkpoint::look_once(bool& passing) {
     starting = starting || is_starting(member->earlier_maps);
     STASIS_TRY(plan_mappings(member->subject, member->earlier_maps, file_facts_, shared, findings));
   }
+  refuse_order(tree_, findings);
   if (options_.leave_running) copy_room_.prepare(shared.bytes());
   passing = starting || findings.all_passing();
   if (!findings.empty()) return std::move(findings).error(options_.pid);
@@ -225,6 +227,7 @@ Status Checkpoint::look_again() {
   }
   refuse_shared_tables(tree_, findings);
   if (!findings.empty()) return std::move(findings).error(options_.pid);
+  STASIS_TRY(image::order_tree(image::tree_of(image_)));
   return {};
 }
 

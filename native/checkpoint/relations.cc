@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "image/tree.h"
+
 namespace stasis::checkpoint {
 
 namespace {
@@ -77,6 +79,27 @@ void refuse_shared_tables(const Tree& tree, Findings& findings) {
                    "use threads, or fork without CLONE_VM");
     }
   }
+}
+
+void refuse_order(const Tree& tree, Findings& findings) {
+  std::vector<image::TreeProcess> processes;
+  for (const auto& member : tree.members) {
+    const auto stat = procfs::read_stat(member->pid());
+    if (!stat.ok()) return;  // it has ended: the next look will see another tree
+    const auto parent = static_cast<pid_t>(stat.value().field[kParent]);
+    processes.push_back({.pid = member->pid(),
+                         .parent_pid = parent,
+                         .group_id = static_cast<std::int32_t>(stat.value().field[kGroup]),
+                         .session_id = static_cast<std::int32_t>(stat.value().field[kSession]),
+                         .zombie = false,
+                         .orphan = !processes.empty() && parent == tree.keeper(),
+                         .subreaper = false});
+  }
+  const auto order = image::order_tree(processes);
+  if (order.ok()) return;
+  findings.add_passing("process " + std::to_string(order.error().pid),
+                       "a session or process group that it cannot be put into again",
+                       "start it in a session of its own (setsid)");
 }
 
 }  // namespace stasis::checkpoint

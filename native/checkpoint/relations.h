@@ -32,4 +32,8 @@ Result<image::Process> record_zombie(pid_t pid);
 // Processes that share memory with others, but not in a vfork(2).
 void refuse_shared_tables(const Tree& tree, Findings& findings);
 
+// Processes in sessions that no order of making them again leads to (image/tree.h). Who is a subreaper cannot be seen from
+// outside, so of some the image alone will tell.
+void refuse_order(const Tree& tree, Findings& findings);
+
 }  // namespace stasis::checkpoint

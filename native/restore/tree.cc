@@ -41,6 +41,7 @@ void describe_process(const image::Process& process, wire::TaskEntry& entry) {
   entry.parent_death_signal = static_cast<std::int32_t>(process.parent_death_signal);
   entry.exit_status = process.exit_status;
   if (process.subreaper) entry.flags |= wire::kTaskSubreaper;
+  if (process.state == image::ProcessState::MainEnded) entry.flags |= wire::kTaskMainEnded;
   if (process.state == image::ProcessState::Stopped) {
     entry.flags |= wire::kTaskStopped;
     entry.exit_status = static_cast<std::int32_t>(process.stop_signal);

@@ -30,6 +30,11 @@ u32 g_ready;    // futex: threads at the gate, without the main thread
 
 const ThreadEntry& thread(u64 index) { return plan_entries<ThreadEntry>(plan().threads)[index]; }
 
+// The process had gone on without its main thread: then the one that rebuilds it is none of the image's.
+bool main_has_ended() { return (task().flags & wire::kTaskMainEnded) != 0; }
+
+u32 count_of_others() { return static_cast<u32>(plan().threads.count) - (main_has_ended() ? 0 : 1); }
+
 void wait_while(u32* word, u32 value) {
   while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
     raw_syscall(__NR_futex, word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
@@ -37,14 +42,14 @@ void wait_while(u32* word, u32 value) {
 
 // Signals to the process can only be queued by a thread whose id is the process's: si_code may be anything only for
 // oneself (kernel/signal.c, do_rt_sigqueueinfo).
-void queue_signals(u64 index) {
+void queue_signals(u64 index, bool of_process) {
   auto* signals = const_cast<wire::QueuedSignal*>(plan_entries<wire::QueuedSignal>(plan().signals));
   const i64 pid = raw_syscall(__NR_getpid), tid = raw_syscall(__NR_gettid);
   for (u64 i = 0; i < plan().signals.count; i++) {
     wire::QueuedSignal& queued = signals[i];
-    if (queued.thread != index && (queued.thread != wire::kNoSlot || index != 0)) continue;
+    if (queued.thread == wire::kNoSlot ? !of_process : queued.thread != index) continue;
     place_sender(queued.info);
-    if (queued.thread == index) {
+    if (queued.thread != wire::kNoSlot) {
       must(raw_syscall(__NR_rt_tgsigqueueinfo, pid, tid, queued.signal, queued.info), Step::QueueSignal, queued.signal);
     } else {
       must(raw_syscall(__NR_rt_sigqueueinfo, pid, queued.signal, queued.info), Step::QueueSignal, queued.signal);
@@ -63,7 +68,7 @@ void prepare(u64 index) {
     must(raw_syscall(__NR_arch_prctl, ARCH_SET_GS, entry.gs_base), Step::CreateThread,
          static_cast<u64>(entry.image_tid));
   raw_syscall(__NR_prctl, PR_SET_NAME, entry.name, 0, 0, 0);
-  queue_signals(index);
+  queue_signals(index, index == 0 && !main_has_ended());
   set_thread_settings(index);
 }
 
@@ -92,7 +97,7 @@ extern "C" [[noreturn]] __attribute__((used)) void stasis_thread_main(u64 index)
   // Before its signals are queued, which have to find the actions set.
   if (index == 1) populate_working_set();
   prepare(index);
-  if (__atomic_add_fetch(&g_ready, 1, __ATOMIC_RELEASE) == plan().threads.count - 1) {
+  if (__atomic_add_fetch(&g_ready, 1, __ATOMIC_RELEASE) == count_of_others()) {
     raw_syscall(__NR_futex, &g_ready, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
   }
   wait_while(&g_gate, 0);
@@ -100,6 +105,7 @@ extern "C" [[noreturn]] __attribute__((used)) void stasis_thread_main(u64 index)
 }
 
 void create_threads(u64 begin, u64 end) {
+  if (begin == 1 && main_has_ended()) begin = 0;
   constexpr u64 kFlags =
       CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
   for (u64 i = begin > g_created ? begin : g_created; i < end; g_created = ++i) {
@@ -112,18 +118,26 @@ void create_threads(u64 begin, u64 end) {
 }
 
 void prepare_main_thread() {
-  const ThreadEntry& entry = thread(0);
-  raw_syscall(__NR_set_tid_address, entry.clear_child_tid);
-  must(raw_syscall(__NR_arch_prctl, ARCH_SET_FS, entry.fs_base), Step::CreateThread, static_cast<u64>(entry.image_tid));
-  prepare(0);
-  if (!others_may_fail()) return;
-  const auto others = static_cast<u32>(plan().threads.count - 1);
+  if (main_has_ended()) {
+    queue_signals(wire::kNoSlot, true);
+  } else {
+    const ThreadEntry& entry = thread(0);
+    raw_syscall(__NR_set_tid_address, entry.clear_child_tid);
+    must(raw_syscall(__NR_arch_prctl, ARCH_SET_FS, entry.fs_base), Step::CreateThread,
+         static_cast<u64>(entry.image_tid));
+    prepare(0);
+    if (!others_may_fail()) return;
+  }
+  const u32 others = count_of_others();
   for (u32 ready; (ready = __atomic_load_n(&g_ready, __ATOMIC_ACQUIRE)) != others;) wait_while(&g_ready, ready);
 }
 
 void resume() {
   __atomic_store_n(&g_gate, 1, __ATOMIC_RELEASE);
-  if (plan().threads.count > 1) raw_syscall(__NR_futex, &g_gate, FUTEX_WAKE_PRIVATE, 0x7fffffff, nullptr, nullptr, 0);
+  if (count_of_others() > 0) raw_syscall(__NR_futex, &g_gate, FUTEX_WAKE_PRIVATE, 0x7fffffff, nullptr, nullptr, 0);
+  if (main_has_ended()) {
+    for (;;) raw_syscall(__NR_exit, 0);
+  }
   stasis_return_to_frame(thread(0).frame);
 }
 

@@ -69,7 +69,9 @@ bool has_other_processor() {
 
 void start_working_set() {
   // Without a second thread there is little to do meanwhile, either.
-  if (plan().working_set_count == 0 || plan().threads.count < 2 || !has_other_processor()) return;
+  if (plan().working_set_count == 0 || (task().flags & wire::kTaskMainEnded) != 0 || plan().threads.count < 2 ||
+      !has_other_processor())
+    return;
   g_state = kIdle;
   create_threads(1, 2);
 }

@@ -291,9 +291,10 @@ inline constexpr u32 kTaskOrphan =
     8;  // a child of the keeper, not of its maker, which is the first process (CLONE_PARENT)
 inline constexpr u32 kTaskSubreaper = 16;  // PR_SET_CHILD_SUBREAPER
 inline constexpr u32 kTaskReapsHelpers =
-    32;                                    // a subreaper until the program runs: members of helpers become its children
-inline constexpr u32 kTaskStopped = 64;    // by exit_status's signal
-inline constexpr u32 kTaskOfHelper = 128;  // its maker is a helper or ends before the program runs
+    32;                                  // a subreaper until the program runs: members of helpers become its children
+inline constexpr u32 kTaskStopped = 64;  // by exit_status's signal
+inline constexpr u32 kTaskMainEnded = 256;  // its first thread is not the main one, which ends when the program runs
+inline constexpr u32 kTaskOfHelper = 128;   // its maker is a helper or ends before the program runs
 
 // One process, zombie or helper. The children of a task lie together, those of kTaskBeforeSetsid first; the first task is the
 // application's first process.
