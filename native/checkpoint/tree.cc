@@ -77,7 +77,7 @@ std::vector<pid_t> Tree::orphans() const {
     if (child == options.pid || has_ended(child)) continue;  // the keeper is about to reap it
     // The keeper has helpers of its own, on its own program.
     const auto exe = procfs::read_link(child, "exe");
-    if (exe.ok() && exe.value() != program.value()) result.push_back(child);
+    if (!exe.ok() || exe.value() != program.value()) result.push_back(child);
   }
   return result;
 }
@@ -102,7 +102,16 @@ Result<std::unique_ptr<Member>> Tree::open(pid_t pid) const {
   auto process = open_process(pid);
   if (!process.ok()) return std::move(process).error().with_kind(ErrorKind::NotFound).with_pid(pid);
   auto member = std::make_unique<Member>(Subject{options, cancel, pid, std::move(process).value(), Phase::Before});
-  member->start_time = STASIS_TRY(procfs::read_stat(pid)).field[kStartTime];
+  const procfs::Stat stat = STASIS_TRY(procfs::read_stat(pid));
+  // Its /proc shows neither memory nor descriptors: the kernel looks for them at the main thread.
+  if (stat.state == 'Z' && !has_ended(pid)) {
+    return Error::plain(ErrorKind::Unsupported,
+                        "the application has something that cannot be saved: the main thread of process " +
+                            std::to_string(pid) + " has ended while other threads go on",
+                        "let the main thread wait for the others (pthread_join)")
+        .with_pid(pid);
+  }
+  member->start_time = stat.field[kStartTime];
   return member;
 }
 

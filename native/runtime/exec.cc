@@ -91,7 +91,7 @@ i64 name_by_fd(ExecRequest* request, const FileName& name) {
   i64 fd;
   if (name.path[0] == 0) {
     char link[40];
-    write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(name.directory));
+    write_decimal(write_text(link, "/proc/thread-self/fd/"), static_cast<u64>(name.directory));
     fd = raw_syscall(__NR_openat, AT_FDCWD, link, O_RDONLY,
                      0);  // a description of its own, readable also where fd is O_PATH
     if (fd < 0) fd = raw_syscall(__NR_dup, name.directory);

@@ -224,9 +224,9 @@ i64 handle_place(Request* request, const ProcWalk& walk) {
 // A relative path that climbs to the root directory before it goes down to procfs.
 bool climbs_to_root(const char* path, i32 directory, char* buffer) {
   if (directory == AT_FDCWD) {
-    write_text(buffer, "/proc/self/cwd");
+    write_text(buffer, "/proc/thread-self/cwd");
   } else {
-    write_decimal(write_text(buffer, "/proc/self/fd/"), static_cast<u64>(directory));
+    write_decimal(write_text(buffer, "/proc/thread-self/fd/"), static_cast<u64>(directory));
   }
   const i64 length = raw_syscall(__NR_readlink, buffer, buffer, wire::kMaxExePath - 1);
   if (length <= 0 || buffer[0] != '/') return false;

@@ -80,7 +80,7 @@ class Copy {
   // Opened again, so that it cannot be written to and stands at its start, as a file just opened.
   i64 replace(i32 fd) {
     char link[40];
-    write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(file_));
+    write_decimal(write_text(link, "/proc/thread-self/fd/"), static_cast<u64>(file_));
     const i64 again = raw_syscall(__NR_openat, AT_FDCWD, link, O_RDONLY | O_CLOEXEC, 0);
     if (again < 0) return again;
     const i64 result = raw_syscall(__NR_dup3, again, fd, close_on_exec_ ? O_CLOEXEC : 0);

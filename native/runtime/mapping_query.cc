@@ -48,7 +48,8 @@ bool parse_line(const char* line, const char* end, MappingInfo* info) {
 
 }  // namespace
 
-MappingQuery::MappingQuery() : fd_(raw_syscall(__NR_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0)) {}
+MappingQuery::MappingQuery()
+    : fd_(raw_syscall(__NR_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0)) {}
 
 MappingQuery::~MappingQuery() {
   if (fd_ >= 0) raw_syscall(__NR_close, fd_);

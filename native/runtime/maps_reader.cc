@@ -7,7 +7,7 @@
 
 namespace stasis::runtime {
 
-MapsReader::MapsReader() : fd_(raw_syscall(__NR_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0)) {}
+MapsReader::MapsReader() : fd_(raw_syscall(__NR_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0)) {}
 
 MapsReader::~MapsReader() {
   if (fd_ >= 0) raw_syscall(__NR_close, fd_);

@@ -255,10 +255,10 @@ ProcPosition position_of(i32 directory) {
   constexpr ProcPosition kElsewhere{ProcPlace::Elsewhere, 0, 0};
   char link[kLinkBytes];
   if (directory == AT_FDCWD) {
-    write_text(link, "/proc/self/cwd");
+    write_text(link, "/proc/thread-self/cwd");
   } else {
     if (directory < 0) return kElsewhere;
-    write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(directory));
+    write_decimal(write_text(link, "/proc/thread-self/fd/"), static_cast<u64>(directory));
   }
   struct statfs status;
   const i64 result =

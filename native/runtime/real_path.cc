@@ -117,7 +117,7 @@ i64 open_by_hand(const char* path, char* real) {
 
 void read_real_path(i32 fd, char* real) {
   char link[40];
-  write_decimal(write_text(link, "/proc/self/fd/"), static_cast<u64>(fd));
+  write_decimal(write_text(link, "/proc/thread-self/fd/"), static_cast<u64>(fd));
   const i64 length = raw_syscall(__NR_readlinkat, AT_FDCWD, link, real, wire::kMaxExePath - 1);
   if (length > 0) real[length] = 0;
 }

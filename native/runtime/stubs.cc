@@ -89,7 +89,7 @@ u64 make_area(const MappingInfo& mapping) {
 }  // namespace
 
 bool write_text(u64 address, const void* bytes, u64 count) {
-  const i64 fd = raw_syscall(__NR_openat, AT_FDCWD, "/proc/self/mem", O_RDWR | O_CLOEXEC, 0);
+  const i64 fd = raw_syscall(__NR_openat, AT_FDCWD, "/proc/thread-self/mem", O_RDWR | O_CLOEXEC, 0);
   if (fd < 0) return false;
   const i64 written = raw_syscall(__NR_pwrite64, fd, bytes, count, address);
   raw_syscall(__NR_close, fd);
