@@ -57,10 +57,13 @@ bool is_starting(const std::vector<procfs::MapLine>& lines) {
   });
 }
 
-// What is said of a process that ends while it is looked at; without memory (EFAULT) it is so already. Gone, it is none of
-// the application's.
-bool may_have_ended(const Error& error) {
-  return error.kind == ErrorKind::NotFound || error.error == ESRCH || error.error == EFAULT;
+// A process that ends while it is looked at gives its memory back first; its files in /proc belong to root then, and some
+// are empty. Gone, it is none of the application's.
+bool is_ending(pid_t pid) {
+  constexpr std::size_t kFlags = 9;      // field of /proc/PID/stat
+  constexpr std::uint64_t kExiting = 4;  // PF_EXITING
+  const auto stat = procfs::read_stat(pid);
+  return !stat.ok() || (stat.value().field[kFlags] & kExiting) != 0;
 }
 
 class Checkpoint {
@@ -103,7 +106,9 @@ Status Checkpoint::look_before() {
   for (int look = 1;; ++look) {  // one look may take long on a busy machine
     bool passing = false;
     Status seen = look_once(passing);
-    const bool gone = !seen.ok() && seen.error().pid != options_.pid && may_have_ended(seen.error());
+    const bool gone =
+        !seen.ok() && seen.error().pid != 0 && seen.error().pid != options_.pid &&
+        (seen.error().kind == ErrorKind::NotFound || seen.error().error == ESRCH || is_ending(seen.error().pid));
     if (seen.ok() || (!passing && !gone) || (deadline.passed() && look >= kLeastLooks)) return seen;
     STASIS_TRY(check_cancelled(tree_.cancel));
     std::this_thread::sleep_for(kPassingPause);
