@@ -72,6 +72,7 @@ constexpr StepWords kSteps[] = {
     {Step::SetGroup, "setpgid", "joining a process group", Subject::Thread},
     {Step::MakeSegment, "memfd_create", "making shared memory", Subject::Path},
     {Step::FillSegment, "pwrite", "filling shared memory", Subject::Path},
+    {Step::ConnectSocket, "connect", "connecting a socket", Subject::FdAndAddress},
     {Step::Meet, "", "waiting for the application's other processes", Subject::None},
 };
 
