@@ -163,6 +163,7 @@ Status Checkpoint::look_at(Member& member, Findings& findings, bool& passing) {
   STASIS_TRY(read_runtime(*member.memory, subject));
   passing = subject.runtime_build_id.empty();
   STASIS_TRY(check_runtime_file(subject));
+  refuse_guards(subject, findings);
   return refuse_process(subject, *member.status, findings);
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "checkpoint/sites.h"
@@ -192,6 +193,17 @@ Status store_ranges(const std::vector<Range>& ranges, std::uint64_t base, bool f
 }
 
 }  // namespace
+
+void refuse_guards(const Subject& subject, Findings& findings) {
+  const std::string path = "/proc/" + std::to_string(subject.pid) + "/pagemap";
+  const auto fd = open_file_at(AT_FDCWD, path, O_RDONLY, 0, "opening the page tables");
+  ScanRegion region{};
+  ScanArgument argument = scan_of_guards(0, wire::kUserTop, &region, 1);
+  if (!fd.ok() || ioctl_scan(fd.value().get(), argument) <= 0) return;
+  char address[32];
+  std::snprintf(address, sizeof address, ", address 0x%lx", region.start);
+  findings.add(subject.where() + address, "a guard region (MADV_GUARD_INSTALL)", "use mprotect with PROT_NONE");
+}
 
 Result<PageTables> PageTables::open(pid_t pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/pagemap";

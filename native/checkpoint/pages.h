@@ -42,6 +42,9 @@ inline constexpr std::uint64_t kMaxWrittenGapPages = 8;
 inline constexpr std::uint64_t kMaxHoleBytes = 16 << 20;
 inline constexpr std::uint64_t kHoleShare = 4;
 
+// Adds a finding for the first guard region, which a restore could not make again.
+void refuse_guards(const Subject& subject, Findings& findings);
+
 // Where pages are read from.
 class PageSource {
  public:

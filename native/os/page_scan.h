@@ -42,6 +42,19 @@ inline ScanArgument scan_of_private_pages(std::uint64_t start, std::uint64_t end
   return argument;
 }
 
+// Asks for guard regions (MADV_GUARD_INSTALL, kernel 6.13); EINVAL before 6.15, where they cannot be told.
+inline ScanArgument scan_of_guards(std::uint64_t start, std::uint64_t end, ScanRegion* regions, std::size_t count) {
+  constexpr std::uint64_t kGuard = 1 << 8;
+  ScanArgument argument{};
+  argument.size = sizeof argument;
+  argument.start = start;
+  argument.end = end;
+  argument.regions = reinterpret_cast<std::uint64_t>(regions);
+  argument.region_count = count;
+  argument.mask = argument.returned = kGuard;
+  return argument;
+}
+
 // The number of regions found, or -1 with errno. Fewer regions than asked for mean that the walk is over; walk_end may
 // be stale, since the kernel flushes in batches of its own.
 inline int ioctl_scan(int pagemap, ScanArgument& argument) {
