@@ -19,6 +19,7 @@
 #include "checkpoint/refuse.h"
 #include "checkpoint/relations.h"
 #include "checkpoint/shared_memory.h"
+#include "checkpoint/sysv.h"
 #include "checkpoint/tree.h"
 #include "image/files.h"
 #include "image/tree.h"
@@ -90,6 +91,7 @@ class Checkpoint {
   Tree tree_;
   Outcome outcome_;
   image::Image image_;
+  Notes notes_;
   SharedLinks shared_links_;
   MappedFileFacts file_facts_;
   std::optional<Objects> objects_;
@@ -118,6 +120,7 @@ Status Checkpoint::look_before() {
 // `passing`: a refusal may be gone in a moment.
 Status Checkpoint::look_once(bool& passing) {
   tree_.members.clear();
+  notes_ = {};
   Findings findings;
   bool all_passing = true;
   for (const Relative& relative : STASIS_TRY(tree_.relatives())) {
@@ -140,6 +143,7 @@ Status Checkpoint::look_once(bool& passing) {
   image::Image scratch;
   STASIS_TRY(shared.save_descriptors(*objects_, scratch, findings));
   STASIS_TRY(save_fds(*objects_, scratch, findings));
+  STASIS_TRY(save_system_v(tree_.subjects(), notes_, scratch, findings));
   bool starting = false;
   for (const auto& member : tree_.members) {
     member->earlier_maps = STASIS_TRY(procfs::read_smaps(member->pid()));
@@ -148,6 +152,7 @@ Status Checkpoint::look_once(bool& passing) {
   }
   refuse_order(tree_, findings);
   if (options_.leave_running) copy_room_.prepare(shared.bytes());
+  STASIS_TRY(shared.describe_segments(1, findings));
   passing = starting || findings.all_passing();
   if (!findings.empty()) return std::move(findings).error(options_.pid);
   return {};
@@ -164,6 +169,8 @@ Status Checkpoint::look_at(Member& member, Findings& findings, bool& passing) {
   passing = subject.runtime_build_id.empty();
   STASIS_TRY(check_runtime_file(subject));
   refuse_guards(subject, findings);
+  STASIS_TRY(read_notes(subject, *member.memory, notes_));
+  refuse_filters(subject, *member.status, notes_, findings);
   return refuse_process(subject, *member.status, findings);
 }
 
@@ -212,6 +219,9 @@ Status Checkpoint::read_state() {
     STASIS_TRY(record_relations(tree_, member, traits[i], section.process));
     if (!clock.has_value()) clock = image_.clock;
     STASIS_TRY(settings[i]->record(*member.state, *member.status, *clock, section));
+    STASIS_TRY(read_notes(member.subject, *member.memory, notes_));
+    section.own_filters = notes_.filters;
+    section.semaphore_undo = notes_.undo;
     outcome_.threads += section.threads.size();
   }
   image_.clock = *clock;
@@ -243,6 +253,8 @@ Status Checkpoint::read_files() {
   shared_memories_.emplace([this] { return objects_->next(); });
   STASIS_TRY(shared_memories_->save_descriptors(*objects_, image_, findings));
   STASIS_TRY(save_fds(*objects_, image_, findings));
+  STASIS_TRY(save_system_v(tree_.subjects(), notes_, image_, findings));
+  record_controlling_terminals(tree_.subjects(), image_);
   outcome_.fds = objects_->count();
   if (!findings.empty()) return std::move(findings).error(options_.pid);
   return {};
@@ -277,6 +289,7 @@ Status Checkpoint::plan_memory() {
     member->mappings = STASIS_TRY(plan_mappings(member->subject, lines, file_facts_, *shared_memories_, findings));
     if (member->held != nullptr) member->held->mark(member->mappings);
   }
+  STASIS_TRY(shared_memories_->describe_segments(outcome_.copied ? 2 : 1, findings));
   if (!findings.empty()) return std::move(findings).error(options_.pid);
   return {};
 }
@@ -342,6 +355,7 @@ Result<Outcome> Checkpoint::run() {
   if (!options_.leave_running) {
     objects_->reset_connections();
     STASIS_TRY(end_application(tree_));
+    remove_system_v(image_, tree_.subjects());
     outcome_.ended = true;
   }
   let_go();

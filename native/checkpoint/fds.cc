@@ -81,6 +81,10 @@ Status save_fds(Objects& objects, image::Image& image, Findings& findings) {
   STASIS_TRY(sockets.save());
   STASIS_TRY(save_eventfds(objects, image, findings));
   STASIS_TRY(save_timerfds(objects, image, findings));
+  STASIS_TRY(save_signalfds(objects, image, findings));
+  STASIS_TRY(save_pidfds(objects, image, findings));
+  STASIS_TRY(save_terminals(objects, image, findings));
+  STASIS_TRY(save_posix_queues(objects, image, findings));
   STASIS_TRY(save_files(objects, image, findings));
   STASIS_TRY(save_epolls(objects, image, findings));
   STASIS_TRY(sockets.fill());

@@ -12,8 +12,15 @@ Status save_stdio(Objects& objects, image::Image& image, Findings& findings);
 Status save_pipes(Objects& objects, image::Image& image, Findings& findings);
 Status save_eventfds(Objects& objects, image::Image& image, Findings& findings);
 Status save_timerfds(Objects& objects, image::Image& image, Findings& findings);
+Status save_signalfds(Objects& objects, image::Image& image, Findings& findings);
+Status save_pidfds(Objects& objects, image::Image& image, Findings& findings);
+Status save_terminals(Objects& objects, image::Image& image, Findings& findings);
+Status save_posix_queues(Objects& objects, image::Image& image, Findings& findings);
 Status save_files(Objects& objects, image::Image& image, Findings& findings);
 Status save_epolls(Objects& objects, image::Image& image, Findings& findings);  // last: they name other objects
+
+// After save_terminals: which of them controls the sessions of the members, whose sections stand first.
+void record_controlling_terminals(Members members, image::Image& image);
 
 // All of the above, then a finding for everything that is left, then the descriptors of image.processes, whose sections
 // (but for zombies) stand in the order of the members.

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "checkpoint/shared_memory.h"
+#include "checkpoint/sysv.h"
 #include "os/build_id.h"
 #include "os/file.h"
 #include "wire/layout.h"
@@ -141,8 +142,10 @@ Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
       return Kind::Anonymous;
     return refuse(line, "a mapping of unknown kind, " + name, "unmap it before the checkpoint");
   }
-  if (starts_with(name, "/SYSV"))
-    return refuse(line, "a System V shared memory segment", "detach it (shmdt) before the checkpoint");
+  if (is_segment(name)) {
+    if (line.offset == 0) return Kind::SharedMemory;
+    return refuse(line, "a System V segment of which a part was unmapped", "detach it (shmdt) before the checkpoint");
+  }
   if (is_memory_file(name)) return Kind::SharedMemory;
   if (starts_with(name, "/[aio]"))
     return refuse(line, "an asynchronous I/O context", "end it (io_destroy) before the checkpoint");

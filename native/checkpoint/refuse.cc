@@ -37,19 +37,6 @@ constexpr Table kTables[] = {
 
 constexpr const char* kNamespaces[] = {"mnt", "pid", "net", "ipc", "uts", "user"};
 
-// The runtime installed the first filter, and perhaps some on top of it; those that this process has too were there
-// before (a container's).
-void refuse_filters(const Subject& subject, const procfs::Fields& status, Findings& findings) {
-  const auto own = procfs::read_status(::getpid());
-  const std::uint64_t inherited = own.ok() ? own.value().number("Seccomp_filters") : 0;
-  const std::uint64_t filters = status.number("Seccomp_filters");
-  const std::uint64_t known = inherited + 1 + subject.stacked_filters;
-  if (filters > known) {
-    findings.add(subject.where(), std::to_string(filters - known) + " seccomp filters of the program's own",
-                 "run the program with its sandbox switched off");
-  }
-}
-
 // Whether the thread has a table of its own. One that is ending has given its tables back a moment before it is gone
 // (kernel/exit.c, do_exit), and looks the same for that moment. An error means that the thread is gone or kcmp(2) is not
 // to be had, which later calls will tell.
@@ -186,7 +173,6 @@ Status check_identity(const Subject& subject, const procfs::Fields& status) {
 }
 
 Status refuse_process(const Subject& subject, const procfs::Fields& status, Findings& findings) {
-  refuse_filters(subject, status, findings);
   STASIS_TRY(refuse_threads(subject, findings));
   STASIS_TRY(refuse_places(subject, findings));
   refuse_credentials(subject, status, findings);

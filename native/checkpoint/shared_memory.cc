@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "checkpoint/pages.h"
+#include "checkpoint/sysv.h"
 #include "os/file.h"
 #include "wire/layout.h"
 
@@ -86,7 +87,9 @@ std::uint32_t SharedMemories::show(const Subject& subject, const procfs::MapLine
   } else {
     memory.views.push_back(view);
   }
-  if (is_memory_file(line.name) && !is_shared_anonymous(line)) {
+  if (is_segment(line.name)) {
+    memory.record.kind = image::SharedMemoryKind::SystemV;
+  } else if (is_memory_file(line.name) && !is_shared_anonymous(line)) {
     memory.record.kind = image::SharedMemoryKind::Memfd;
     memory.record.name = memory_file_name(line.name);
   }
@@ -173,7 +176,7 @@ tracer::Question* SharedMemories::show_all(const Subject& subject, const std::ve
   for (const procfs::MapLine& line : lines) {
     if (line.start < wire::kWindowEnd && line.end > wire::kWindowBase) continue;
     const bool deleted = line.shared && line.name.ends_with(kDeleted) && !is_open(line);
-    if (!is_shared_anonymous(line) && !is_memory_file(line.name) && !deleted) continue;
+    if (!is_shared_anonymous(line) && !is_memory_file(line.name) && !deleted && !is_segment(line.name)) continue;
     (void)show(subject, line);
     Memory& memory = find(line.device, line.inode);
     // One process is enough to ask for a part.
@@ -242,6 +245,15 @@ Status SharedMemories::copy(Memory& memory, CopyRoom& room) {
   }
   std::sort(memory.copied.begin(), memory.copied.end(),
             [](const CopiedPages::Part& a, const CopiedPages::Part& b) { return a.start < b.start; });
+  return {};
+}
+
+Status SharedMemories::describe_segments(std::uint64_t copies, Findings& findings) {
+  for (Memory& memory : memories_) {
+    if (memory.record.kind != image::SharedMemoryKind::SystemV) continue;
+    STASIS_TRY(describe_segment(*memory.views.front().subject, memory.inode, copies * memory.views.size(),
+                                memory.record, findings));
+  }
   return {};
 }
 

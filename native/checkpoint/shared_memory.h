@@ -71,6 +71,9 @@ class SharedMemories {
   // Then reads all bytes, or, if it is not let go after all, takes the notes back.
   Status copy(CopyRoom& room);
   void forget_views();
+  // After all mappings are known: what the kernel tells of System V segments. `copies` counts the processes that have them
+  // attached for each that is a member.
+  Status describe_segments(std::uint64_t copies, Findings& findings);
 
   std::uint64_t bytes() const;  // of all that was shown
 

@@ -94,6 +94,8 @@ struct ProcessImage {
   std::vector<Credentials> credentials;  // one, or none in images of version 1, as of limits
   std::vector<Limits> limits;
   std::vector<Scheduling> scheduling;  // of each thread, or of none
+  std::vector<OwnFilter> own_filters;  // the oldest first
+  std::vector<SemaphoreUndo> semaphore_undo;
   Descriptors descriptors;
 };
 
@@ -116,6 +118,12 @@ struct Image {
   std::vector<ListeningSocket> listening_sockets;
   std::vector<TcpConnection> tcp_connections;
   std::vector<Socket> sockets;
+  std::vector<Signalfd> signalfds;
+  std::vector<Pidfd> pidfds;
+  std::vector<Terminal> terminals;
+  std::vector<PosixQueue> posix_queues;
+  std::vector<Semaphores> semaphores;
+  std::vector<MessageQueue> message_queues;
   std::vector<ProcessImage> processes;  // the first is the application's first; parents stand before their children
   std::vector<UnknownRecord> unknown;
 

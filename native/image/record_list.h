@@ -36,14 +36,17 @@ using ImageSlots =
     std::tuple<Slot<&Image::runtime>, Slot<&Image::page_files>, Slot<&Image::clock>, Slot<&Image::known_ids>,
                Slot<&Image::shared_memory>, Slot<&Image::open_files>, Slot<&Image::stdio>, Slot<&Image::pipes>,
                Slot<&Image::socket_pairs>, Slot<&Image::eventfds>, Slot<&Image::timerfds>, Slot<&Image::epolls>,
-               Slot<&Image::listening_sockets>, Slot<&Image::tcp_connections>, Slot<&Image::sockets>>;
+               Slot<&Image::listening_sockets>, Slot<&Image::tcp_connections>, Slot<&Image::sockets>,
+               Slot<&Image::signalfds>, Slot<&Image::pidfds>, Slot<&Image::terminals>,
+               Slot<&Image::posix_queues>, Slot<&Image::semaphores>, Slot<&Image::message_queues>>;
 
 // `process` first: it begins the section.
 using SectionSlots =
     std::tuple<Slot<&ProcessImage::process>, Slot<&ProcessImage::memory>, Slot<&ProcessImage::mappings>,
                Slot<&ProcessImage::threads>, Slot<&ProcessImage::actions>, Slot<&ProcessImage::queued_signals>,
                Slot<&ProcessImage::itimers>, Slot<&ProcessImage::posix_timers>, Slot<&ProcessImage::credentials>,
-               Slot<&ProcessImage::limits>, Slot<&ProcessImage::scheduling>, Slot<&ProcessImage::descriptors>>;
+               Slot<&ProcessImage::limits>, Slot<&ProcessImage::scheduling>, Slot<&ProcessImage::own_filters>,
+               Slot<&ProcessImage::semaphore_undo>, Slot<&ProcessImage::descriptors>>;
 
 // Calls function(slot) for each type of record of the image as a whole, or of a section.
 template <class Slots, class Function>

@@ -50,9 +50,17 @@ enum class RecordType : std::uint32_t {
   Timerfd = 37,
   Epoll = 38,
   ListeningSocket = 39,
+  OwnFilter = 31,
   SharedMemory = 40,
   TcpConnection = 41,
   Socket = 42,
+  Signalfd = 44,
+  Pidfd = 46,
+  Terminal = 47,
+  Semaphores = 48,
+  SemaphoreUndo = 49,
+  MessageQueue = 50,
+  PosixQueue = 51,
   End = 255,
 };
 
@@ -119,6 +127,8 @@ struct Process {
   bool subreaper = false;
   std::uint32_t parent_death_signal = 0;
   bool dumpable = true;
+  std::uint32_t terminal = 0;
+  std::int32_t foreground_group = 0;
   std::string root = "/";
   template <class V, class R>
   static void describe(V& v, R& r) {
@@ -140,6 +150,9 @@ struct Process {
     v.since(2, "subreaper", r.subreaper, "PR_SET_CHILD_SUBREAPER");
     v.since(2, "parent_death_signal", r.parent_death_signal, "PR_SET_PDEATHSIG, 0 for none");
     v.since(2, "dumpable", r.dumpable, "PR_SET_DUMPABLE");
+    v.since(2, "terminal", r.terminal,
+            "controlling terminal of a session's leader: number of a terminal's object, 0 for none or the restorer's");
+    v.since(2, "foreground_group", r.foreground_group, "its foreground process group");
     v.since(2, "root", r.root, "root directory, absolute path");
   }
 };

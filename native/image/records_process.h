@@ -75,6 +75,71 @@ struct Limits {
   }
 };
 
+// A seccomp filter that the program has installed, for all its threads.
+struct OwnFilter {
+  static constexpr RecordType kType = RecordType::OwnFilter;
+  static constexpr const char* kName = "own-filter";
+  std::uint32_t flags = 0;
+  std::vector<std::uint8_t> program;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.hex("flags", r.flags, "of seccomp(2)");
+    v.field("program", r.program, "struct sock_filter, 8 bytes each");
+  }
+};
+
+struct Signalfd {
+  static constexpr RecordType kType = RecordType::Signalfd;
+  static constexpr const char* kName = "signalfd";
+  std::uint32_t object = 0;
+  std::uint32_t flags = 0;
+  std::uint64_t mask = 0;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("object", r.object, "number of this object");
+    v.hex("flags", r.flags, "status flags");
+    v.hex("mask", r.mask, "signals it takes, bit signal-1");
+  }
+};
+
+struct Pidfd {
+  static constexpr RecordType kType = RecordType::Pidfd;
+  static constexpr const char* kName = "pidfd";
+  std::uint32_t object = 0;
+  std::uint32_t flags = 0;
+  std::int32_t pid = 0;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("object", r.object, "number of this object");
+    v.hex("flags", r.flags, "status flags");
+    v.field("pid", r.pid, "process id, as the program knows it; 0 for one that has ended and was waited for");
+  }
+};
+
+// One end of a pseudoterminal whose other end the application has too.
+struct Terminal {
+  static constexpr RecordType kType = RecordType::Terminal;
+  static constexpr const char* kName = "terminal";
+  std::uint32_t object = 0;
+  std::uint32_t master = 0;
+  std::uint32_t flags = 0;
+  std::uint32_t index = 0;
+  std::vector<std::uint8_t> settings;
+  std::array<std::uint16_t, 4> size{};
+  bool locked = false, packet = false;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("object", r.object, "number of this object");
+    v.field("master", r.master, "number of the master's object; its own for a master");
+    v.hex("flags", r.flags, "access mode and status flags");
+    v.field("index", r.index, "N of /dev/pts/N");
+    v.field("settings", r.settings, "struct termios2, of a master that of its terminal");
+    v.field("size", r.size, "rows, columns, width and height in pixels, of a master");
+    v.field("locked", r.locked, "TIOCSPTLCK, of a master");
+    v.field("packet", r.packet, "TIOCPKT, of a master");
+  }
+};
+
 // How one thread is scheduled.
 struct Scheduling {
   static constexpr RecordType kType = RecordType::Scheduling;

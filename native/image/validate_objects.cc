@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "image/validate.h"
+#include "wire/ids.h"
 
 namespace stasis::image {
 
@@ -121,6 +122,40 @@ Result<Use> check_record(const Image&, const SocketPair& pair, const std::string
 
 Result<Use> check_record(const Image&, const Eventfd& eventfd, const std::string& subject) {
   if (eventfd.count > kMaxEventfdCount) return invalid(subject, "the counter is too large");
+  return Use{};
+}
+
+Result<Use> check_record(const Image&, const Signalfd&, const std::string&) { return Use{}; }
+
+Result<Use> check_record(const Image&, const Pidfd& pidfd, const std::string& subject) {
+  if (pidfd.pid < 0 || pidfd.pid >= static_cast<std::int32_t>(wire::kPidLimit))
+    return invalid(subject, "no process id");
+  return Use{};
+}
+
+Result<Use> check_record(const Image& image, const Terminal& terminal, const std::string& subject) {
+  constexpr std::size_t kSettingsBytes = 44;  // struct termios2
+  const auto master = std::find_if(image.terminals.begin(), image.terminals.end(), [&](const Terminal& candidate) {
+    return candidate.object == terminal.master && candidate.object == candidate.master;
+  });
+  if (master == image.terminals.end()) return invalid(subject, "there is no such master");
+  if (terminal.settings.size() != kSettingsBytes) return invalid(subject, "settings of another length");
+  return Use{};
+}
+
+Result<Use> check_record(const Image&, const PosixQueue& queue, const std::string& subject) {
+  constexpr std::uint64_t kMostMessages = 65536,
+                          kMostBytes = 16 << 20;  // HARD_MSGMAX, HARD_MSGSIZEMAX (linux/ipc_namespace.h)
+  if (queue.name.size() < 2 || queue.name.size() > 256 || queue.name[0] != '/' ||
+      queue.name.find_first_of(std::string("/\0", 2), 1) != std::string::npos)
+    return invalid(subject, "no possible name");
+  if (queue.most_messages == 0 || queue.most_messages > kMostMessages || queue.message_bytes == 0 ||
+      queue.message_bytes > kMostBytes || queue.messages.size() > queue.most_messages)
+    return invalid(subject, "no queue is that large");
+  for (const IpcMessage& message : queue.messages) {
+    if (message.text.size() > queue.message_bytes || message.type < 0 || message.type > 32767)
+      return invalid(subject, "a message that it cannot hold");
+  }
   return Use{};
 }
 
@@ -244,6 +279,10 @@ Result<Objects> validate_objects(const Image& image) {
   for (std::size_t i = 0; i < image.sockets.size(); ++i) {
     STASIS_TRY(check_references(image.sockets[i].messages, objects, nth(Socket::kName, i)));
   }
+  STASIS_TRY(check_all(image, image.signalfds, objects));
+  STASIS_TRY(check_all(image, image.pidfds, objects));
+  STASIS_TRY(check_all(image, image.terminals, objects));
+  STASIS_TRY(check_all(image, image.posix_queues, objects));
   for (std::size_t i = 0; i < image.epolls.size(); ++i) {
     STASIS_TRY(check_targets(image.epolls[i], objects, nth(Epoll::kName, i)));
   }

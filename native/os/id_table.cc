@@ -173,16 +173,22 @@ Status IdTable::add_overrides(std::vector<IdRow>& rows) const {
 }
 
 Status IdTable::add_objects(std::vector<IdRow>& rows) const {
-  const std::size_t count = std::min(header_.object_high, wire::kIdObjects);
-  const auto objects = STASIS_TRY(read_array<wire::IdObject>(file_.get(), wire::kIdObjectsOffset, count));
+  constexpr u32 kWords = sizeof(wire::IdObject) / sizeof(u64);  // key first, value second
   const std::size_t first = rows.size();
-  for (const wire::IdObject& object : objects) {
-    if (static_cast<wire::ObjectState>(object.key & 3) != wire::ObjectState::Live) continue;
-    rows.push_back({.kind = static_cast<IdKind>(object.key >> 2 & 63),
-                    .virtual_id = static_cast<u32>(object.key >> 32),
-                    .system_id = object.value,
-                    .owner = static_cast<u32>(object.key >> 8 & 0xff'ffff)});
-  }
+  Status problem;
+  STASIS_TRY(for_each_set<u64>(file_.get(), wire::kIdObjectsOffset, wire::kIdObjects * kWords, [&](u32 index, u64 key) {
+    if (index % kWords != 0 || static_cast<wire::ObjectState>(key & 3) != wire::ObjectState::Live) return;
+    const auto value = read_one<u64>(file_.get(), wire::kIdObjectsOffset + (index + 1) * sizeof(u64));
+    if (!value.ok()) {
+      problem = value.error();
+      return;
+    }
+    rows.push_back({.kind = static_cast<IdKind>(key >> 2 & 63),
+                    .virtual_id = static_cast<u32>(key >> 32),
+                    .system_id = value.value(),
+                    .owner = static_cast<u32>(key >> 8 & 0xff'ffff)});
+  }));
+  STASIS_TRY(std::move(problem));
   std::sort(rows.begin() + static_cast<std::ptrdiff_t>(first), rows.end(), [](const IdRow& a, const IdRow& b) {
     return std::pair(a.kind, a.virtual_id) < std::pair(b.kind, b.virtual_id);
   });

@@ -30,6 +30,9 @@ void use_in_flight(const image::Image& image, GroupBuilder& plan);
 void plan_queues(const image::Image& image, GroupBuilder& plan);
 Status plan_eventfds(const image::Image& image, GroupBuilder& plan);
 Status plan_timerfds(const image::Image& image, GroupBuilder& plan);
+Status plan_signalfds(const image::Image& image, GroupBuilder& plan);
+Status plan_terminals(const image::Image& image, GroupBuilder& plan);
+Status plan_posix_queues(const image::Image& image, GroupBuilder& plan);
 Status plan_epolls(const image::Image& image, GroupBuilder& plan);  // last of the fds: refers to the others' slots
 
 // signals.cc: actions, queued signals, interval timers. After plan_threads, whose order it refers to.
@@ -38,6 +41,18 @@ Status plan_signals(const image::ProcessImage& section, PlanBuilder& plan);
 // posix_timers.cc, settings.cc: credentials, limits, scheduling.
 Status plan_timers(const image::ProcessImage& section, PlanBuilder& plan);
 Status plan_settings(const image::ProcessImage& section, PlanBuilder& plan);
+
+// ipc.cc: System V objects of the application; what a process has to undo, and of the first one which segments go.
+Status plan_system_v(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& plan);
+void plan_own_ipc(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
+
+// events.cc: what each process makes for itself, after its placements: pidfds, registrations of those and of signalfds, the
+// program's own filters. Such files are not registered with epolls by the first process for all.
+Status plan_own_events(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
+bool watched_by_owner(const image::Image& image, std::uint32_t object);
+
+// terminals.cc: of the session that the process leads.
+void plan_controlling_terminal(const image::ProcessImage& section, const GroupBuilder& group, PlanBuilder& plan);
 
 // ids.cc: what nobody else is to be known by, where the table's descriptor stays, and the clocks. After all placements.
 Status plan_ids(const image::Image& image, const std::vector<PlanBuilder>& plans, GroupBuilder& group);

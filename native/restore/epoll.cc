@@ -13,6 +13,7 @@ Status plan_epolls(const image::Image& image, GroupBuilder& plan) {
   for (std::size_t i = 0; i < image.epolls.size(); ++i) {
     if (places[i].fd < 0) continue;
     for (const image::EpollTarget& target : image.epolls[i].targets) {
+      if (watched_by_owner(image, target.object)) continue;
       const std::uint32_t slot = plan.slot_of(target.object, target.end);
       if (slot == wire::kNoSlot) {
         return Error::plain(ErrorKind::Unsupported,

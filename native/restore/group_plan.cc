@@ -28,6 +28,7 @@ std::uint32_t park_base(const GroupBuilder& group, const std::vector<PlanBuilder
   std::size_t files = group.files.size();
   for (const PlanBuilder& plan : plans) {
     for (const wire::FdPlacement& placement : plan.placements) highest = std::max(highest, placement.fd);
+    for (const wire::PidfdEntry& pidfd : plan.pidfds) highest = std::max(highest, pidfd.fd);
     files = std::max(files, plan.files.size());
   }
   return std::max(static_cast<std::uint32_t>(highest) + 1, static_cast<std::uint32_t>(files));
@@ -86,7 +87,7 @@ void place_descriptors(const image::Descriptors& descriptors, const GroupBuilder
   for (const image::Descriptor& number : descriptors.numbers) {
     const std::uint32_t slot = group.slot_of(number.object, number.end);
     if (slot == wire::kNoSlot) continue;
-    plan.placements.push_back({.slot = slot, .fd = number.fd, .close_on_exec = number.close_on_exec, .reserved = 0});
+    plan.placements.push_back({.slot = slot, .fd = number.fd, .close_on_exec = number.close_on_exec, .kind = 0});
   }
 }
 
@@ -105,6 +106,7 @@ Result<std::vector<std::uint8_t>> finish_plans(GroupBuilder& group, std::vector<
   header.fds = bytes.add_array(group.fds);
   header.epoll_watches = bytes.add_array(watches);
   header.segments = bytes.add_array(group.segments);
+  header.system_v = bytes.add_array(group.system_v);
   header.files = bytes.add_array(group.files);
   header.known_ids = bytes.add_array(group.known_ids);
   header.tasks = {.offset = bytes.add_zeros(group.tasks.size() * sizeof(wire::TaskEntry), 8),

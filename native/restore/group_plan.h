@@ -73,6 +73,7 @@ class GroupBuilder {
   std::vector<wire::FdEntry> fds;
   std::vector<PlannedWatch> watches;
   std::vector<wire::SegmentEntry> segments;
+  std::vector<wire::IpcEntry> system_v;
   std::vector<wire::FileEntry> files;
   std::vector<std::uint32_t> known_ids;
   std::map<std::uint32_t, std::uint64_t> details;  // by object: where its wire::FdDetail lies

@@ -22,6 +22,7 @@ Result<int> parked_fd(const std::vector<PlanBuilder>& plans) {
   std::set<int> used;
   for (const PlanBuilder& plan : plans) {
     for (const wire::FdPlacement& placement : plan.placements) used.insert(placement.fd);
+    for (const wire::PidfdEntry& pidfd : plan.pidfds) used.insert(pidfd.fd);
   }
   const int most = static_cast<int>(std::min<rlim_t>(limit.rlim_max, 1 << 20)) - 1;
   for (int fd = std::min(kPreferredFd, most); fd >= kFirstFd; --fd) {

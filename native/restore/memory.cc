@@ -67,6 +67,7 @@ class MemoryPlanner {
 
  private:
   Status add_mapping(const Mapping& mapping);
+  bool add_attachment(const Mapping& mapping);
   Result<Mapping> as_own(const Mapping& mapping) const;
   void add_pieces(const Mapping& mapping, const wire::MapEntry& base);
   void add_copies(const Mapping& mapping, const wire::MapEntry& base);
@@ -143,7 +144,8 @@ void MemoryPlanner::append(const wire::MapEntry& entry) {
     const bool from_file = entry.kind == wire::MapKind::File || entry.kind == wire::MapKind::Image ||
                            entry.kind == wire::MapKind::Copy || entry.kind == wire::MapKind::Segment;
     // Two shared anonymous mappings are two objects, and a stack grows on its own.
-    const bool separate = entry.kind == wire::MapKind::Anonymous && (entry.flags & (MAP_SHARED | MAP_GROWSDOWN)) != 0;
+    const bool separate = entry.kind == wire::MapKind::Attach ||
+                          (entry.kind == wire::MapKind::Anonymous && (entry.flags & (MAP_SHARED | MAP_GROWSDOWN)) != 0);
     if (alike && !separate && (!from_file || last.file_offset + last.length == entry.file_offset)) {
       last.length += entry.length;
       return;
@@ -271,7 +273,25 @@ Result<Mapping> MemoryPlanner::as_own(const Mapping& mapping) const {
   return own;
 }
 
+// True if the mapping is an attachment of a System V segment.
+bool MemoryPlanner::add_attachment(const Mapping& mapping) {
+  for (const image::SharedMemory& memory : image_.shared_memory) {
+    if (memory.object != mapping.object || memory.kind != image::SharedMemoryKind::SystemV) continue;
+    wire::MapEntry entry{};
+    entry.kind = wire::MapKind::Attach;
+    entry.address = mapping.address;
+    entry.length = mapping.length;
+    entry.protection = mapping.protection;
+    entry.file_offset = static_cast<std::uint64_t>(memory.system.id);
+    entry.file = wire::kNoFile;
+    append(entry);
+    return true;
+  }
+  return false;
+}
+
 Status MemoryPlanner::add_mapping(const Mapping& mapping) {
+  if (mapping.source == MappingSource::Object && add_attachment(mapping)) return {};
   const bool is_object = mapping.source == MappingSource::Object;
   const std::uint32_t slot = is_object ? group_.slot_of(mapping.object, 0) : wire::kNoSlot;
   if (is_object && slot == wire::kNoSlot) return add_mapping(STASIS_TRY(as_own(mapping)));

@@ -31,6 +31,10 @@ std::vector<std::uint8_t> PlanBuilder::finish() {
   plan.working_set = bytes_->add_array(working_set).offset;
   plan.timers = bytes_->add_array(timers);
   plan.scheduling = bytes_->add_array(scheduling);
+  plan.undo = bytes_->add_array(undo);
+  plan.removed_segments = bytes_->add_array(removed_segments);
+  plan.pidfds = bytes_->add_array(pidfds);
+  plan.filters = bytes_->add_array(filters);
   bytes_->align(wire::kPageBytes);
   plan.bytes = bytes_->size();
   bytes_->write(0, {reinterpret_cast<const std::uint8_t*>(&plan), sizeof plan});

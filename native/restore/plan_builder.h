@@ -50,6 +50,10 @@ class PlanBuilder {
   std::vector<wire::QueuedSignal> signals;
   std::vector<wire::WorkingSetRange> working_set;
   std::vector<wire::TimerEntry> timers;
+  std::vector<wire::UndoEntry> undo;
+  std::vector<wire::RemovedSegment> removed_segments;
+  std::vector<wire::PidfdEntry> pidfds;
+  std::vector<wire::FilterEntry> filters;
   std::vector<wire::SchedulingEntry> scheduling;
   std::vector<std::string> warnings;  // what the restored application will not have as it was
 

@@ -53,6 +53,10 @@ Status plan_objects(const image::Image& image, const RestoreInputs& inputs, Grou
   use_in_flight(image, group);
   STASIS_TRY(plan_shared_memory(image, inputs, group));
   STASIS_TRY(plan_files(image, inputs, group));
+  STASIS_TRY(plan_system_v(image, inputs, group));
+  STASIS_TRY(plan_signalfds(image, group));
+  STASIS_TRY(plan_terminals(image, group));
+  STASIS_TRY(plan_posix_queues(image, group));
   STASIS_TRY(plan_pipes(image, group));
   STASIS_TRY(plan_sockets(image, group));
   STASIS_TRY(plan_eventfds(image, group));
@@ -69,6 +73,9 @@ Status plan_process(const image::Image& image, const image::ProcessImage& sectio
   place_descriptors(section.descriptors, group, plan);
   STASIS_TRY(plan_threads(image, section, plan));
   STASIS_TRY(plan_signals(section, plan));
+  STASIS_TRY(plan_own_events(image, section, plan));
+  plan_own_ipc(image, section, plan);
+  plan_controlling_terminal(section, group, plan);
   STASIS_TRY(plan_timers(section, plan));
   STASIS_TRY(plan_settings(section, plan));
   plan.plan.exe_path = plan.add_string(section.process.exe_path);

@@ -67,6 +67,11 @@ constexpr StepWords kSteps[] = {
     {Step::PlaceId, "", "giving a process or thread its id back", Subject::Thread},
     {Step::CreateTimer, "timer_create", "making the POSIX timer", Subject::Number},
     {Step::SetCredentials, "", "becoming the user or group", Subject::Number},
+    {Step::MakeIpc, "", "making the System V object", Subject::Number},
+    {Step::MakeQueue, "mq_open", "making a message queue", Subject::FdAndAddress},
+    {Step::CreateSignalfd, "signalfd4", "making a signalfd", Subject::Fd},
+    {Step::OpenPidfd, "pidfd_open", "making a pidfd", Subject::Fd},
+    {Step::MakeTerminal, "ioctl", "making a pseudoterminal", Subject::Fd},
     {Step::MakeTask, "clone", "making a process", Subject::Thread},
     {Step::SetSession, "setsid", "making a session", Subject::None},
     {Step::SetGroup, "setpgid", "joining a process group", Subject::Thread},
@@ -135,6 +140,10 @@ const char* remedy_of(Step step, int error) {
       return error == EPERM ? "an alarm clock needs CAP_WAKE_ALARM" : "";
     case Step::SetCredentials:
       return "restore it as that user, or as one with CAP_SETUID and CAP_SETGID";
+    case Step::MakeIpc:
+      return error == EEXIST ? "its key is taken: end who uses it, or remove it (ipcs, ipcrm)" : "";
+    case Step::MakeQueue:
+      return error == EEXIST ? "a queue of that name holds other messages: remove it (/dev/mqueue)" : "";
     case Step::BindSocket:
       if (error == EADDRNOTAVAIL) return "give this host the address, or restore where it is";
       if (error == EACCES) return "give this user the right to bind there (CAP_NET_BIND_SERVICE for ports below 1024)";

@@ -25,7 +25,7 @@ bool is_shown_once(const image::Image& image, const image::SharedMemory& memory)
 
 Status plan_shared_memory(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& group) {
   for (const image::SharedMemory& memory : image.shared_memory) {
-    if (is_shown_once(image, memory)) continue;
+    if (memory.kind == image::SharedMemoryKind::SystemV || is_shown_once(image, memory)) continue;
     std::vector<wire::SegmentPiece> pieces;
     for (const image::PageRun& run : memory.runs) {
       const PageFileLocation& file = inputs.page_files[run.page_file];

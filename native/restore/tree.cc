@@ -63,7 +63,12 @@ Status plan_tree(const image::Image& image, GroupBuilder& group) {
     entry.child_count = index_of(task.child_count);
     entry.group_task = index_of(task.group_task);
     entry.exit_signal = SIGCHLD;
-    if (task.process != image::kNoTask) describe_process(image.processes[task.process].process, entry);
+    entry.terminal_slot = wire::kNoSlot;
+    if (task.process != image::kNoTask) {
+      const image::Process& process = image.processes[task.process].process;
+      describe_process(process, entry);
+      if (process.terminal != 0) entry.terminal_slot = group.slot_of(process.terminal, 0);
+    }
     group.tasks.push_back({.entry = entry, .process = task.process});
   }
   return {};

@@ -192,6 +192,8 @@ void translate_record(const FilledPieces& pieces, u64 offset) {
 
 }  // namespace
 
+i64 watch_signalfd(u32 fd) { return ids_on() ? watch(fd) : 0; }
+
 i64 trapped_signalfd(Trap& trap) {
   const i64 fd = raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2],
                              trap.arguments[3]);

@@ -13,8 +13,6 @@
 
 namespace stasis::runtime {
 
-namespace {
-
 using wire::NotedObject;
 using wire::NoteKind;
 
@@ -30,8 +28,6 @@ void note_undo(u32 id, u32 number, i64 adjustment) {
   reinterpret_cast<wire::UndoNote*>(note)->adjustment = adjustment;
   finish_note(note, NoteKind::Undo, key);
 }
-
-}  // namespace
 
 void note_object(NotedObject kind, i64 id) {
   const u64 key = static_cast<u64>(id) << 8 | static_cast<u64>(kind);

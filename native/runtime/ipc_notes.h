@@ -10,6 +10,9 @@ namespace stasis::runtime {
 // The program has the object. `id` is as the program knows it; a negative one is nobody's.
 void note_object(wire::NotedObject kind, i64 id);
 
+// The process has to undo so much at its end.
+void note_undo(u32 id, u32 number, i64 adjustment);
+
 // After semop(2) or semtimedop(2) with the program's registers `program`; gives `result` back.
 i64 complete_semaphores(const arch::KernelUcontext& program, i64 result);
 

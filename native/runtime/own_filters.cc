@@ -10,6 +10,7 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 
+#include "runtime/notes.h"
 #include "runtime/program_memory.h"
 #include "runtime/syscall.h"
 #include "runtime/text.h"
@@ -147,23 +148,47 @@ u32 refused_by(const sock_fprog& program) {
   return refused;
 }
 
+// Room with the filter's instructions in it, nullptr if there is none.
+wire::Note* begin_filter_note(const sock_fprog& program) {
+  if (!owns_memory()) return nullptr;
+  const u64 bytes = program.len * sizeof(sock_filter);
+  wire::Note* note = begin_note(bytes);
+  if (note == nullptr) return nullptr;
+  return read_program(note + 1, reinterpret_cast<u64>(program.filter), bytes) < 0 ? nullptr : note;
+}
+
 }  // namespace
 
+void adopt_own_filter(const sock_fprog& program, u32 flags) {
+  forgo(refused_by(program));
+  __atomic_fetch_or(&g_private.parts, wire::kPartNoSites, __ATOMIC_RELAXED);
+  if (wire::Note* note = begin_filter_note(program); note != nullptr) {
+    finish_note(note, wire::NoteKind::Filter, flags);
+  }
+}
+
 i64 trapped_seccomp(Trap& trap) {
+  give_up_fast_call();
   const bool by_prctl = trap.number == __NR_prctl;
   const u64 mode = by_prctl ? trap.arguments[1] : trap.arguments[0];
   const u64 filters = by_prctl ? SECCOMP_MODE_FILTER : SECCOMP_SET_MODE_FILTER;
   const u32 before = __atomic_load_n(&g_private.forgone, __ATOMIC_RELAXED);
   sock_fprog program;
-  if (mode == filters && read_program(&program, trap.arguments[2], sizeof program) == 0) forgo(refused_by(program));
+  const bool known = mode == filters && read_program(&program, trap.arguments[2], sizeof program) == 0;
+  if (known) forgo(refused_by(program));
+  // Now: behind the filter, calls of the runtime's own for a note may be forbidden.
+  wire::Note* note = known ? begin_filter_note(program) : nullptr;
   const i64 result = raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2],
                                  trap.arguments[3], trap.arguments[4]);
   if (result < 0) {
     __atomic_store_n(&g_private.forgone, before, __ATOMIC_RELAXED);
-  } else {
-    // Rewriting of call sites takes calls of many kinds, which a sandboxed program may do without.
-    __atomic_fetch_or(&g_private.parts, wire::kPartNoSites, __ATOMIC_RELAXED);
+    return result;
   }
+  // One with a listener (SECCOMP_FILTER_FLAG_NEW_LISTENER) gives a descriptor, and cannot be made again.
+  const u32 flags = by_prctl ? 0 : static_cast<u32>(trap.arguments[1]);
+  if (note != nullptr && result == 0) finish_note(note, wire::NoteKind::Filter, flags);
+  // Rewriting of call sites takes calls of many kinds, which a sandboxed program may do without.
+  __atomic_fetch_or(&g_private.parts, wire::kPartNoSites, __ATOMIC_RELAXED);
   return result;
 }
 

@@ -5,6 +5,8 @@
 // is installed, and what it would not let pass is not called from then on (g_private.forgone).
 #pragma once
 
+#include <linux/filter.h>
+
 #include "runtime/state.h"
 #include "wire/types.h"
 
@@ -22,5 +24,9 @@ enum OwnCall : u32 {
 
 inline bool may_call(OwnCall call) { return (__atomic_load_n(&g_private.forgone, __ATOMIC_RELAXED) & call) == 0; }
 inline void forgo(u32 calls) { __atomic_fetch_or(&g_private.forgone, calls, __ATOMIC_RELAXED); }
+
+// A filter that the program had installed in the process that was saved, and is about to have here: what it forbids is forgone, and it is
+// noted.
+void adopt_own_filter(const sock_fprog& program, u32 flags);
 
 }  // namespace stasis::runtime

@@ -126,6 +126,7 @@ void restore_shared() {
   set_directory(group().cwd, group().umask);
   create_segments();
   create_fds();
+  create_system_v();
 }
 
 void restore_own() {
@@ -135,14 +136,18 @@ void restore_own() {
   settle_children();
   restore_interposition();
   set_directory(plan().cwd, plan().umask);
+  open_pidfds();
+  set_foreground_group();
   place_fds();
   place_table(g_marker);
+  restore_undo();
   mark_phase(&wire::Report::fds_ns);
   wait_for(wire::Meeting::Born);  // senders of queued signals are processes of the tree
   settle_stopped_children();
   create_threads(1, plan().threads.count);
   end_working_set();
   create_timers();
+  note_own_filters();
   prepare_main_thread();
   set_process_settings();
   set_parent_death_signal();
@@ -161,6 +166,7 @@ void pass_gate_together() {
   arrive(wire::Meeting::Ready);
   wait_for(wire::Meeting::Ready);
   set_clocks();
+  remove_marked_segments();
   mark_phase(&wire::Report::resumed_ns);
   report_done();
   open_gate();

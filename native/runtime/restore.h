@@ -95,6 +95,27 @@ void set_clocks();
 void set_directory(u64 cwd, u32 umask);
 void arm_itimers();
 
+// restore_ipc.cc. Made by the first process before it forks; filled with its segments' contents; then by each process.
+void create_system_v();
+void fill_system_v();
+void attach_segment(const wire::MapEntry& entry);
+void remove_marked_segments();
+void restore_undo();
+void create_posix_queue(const wire::FdEntry& entry);
+
+// restore_events.cc. Pidfds once the processes are born, before place_fds.
+void create_signalfd(const wire::FdEntry& entry);
+void open_pidfds();
+// The program's filters: what they forbid the runtime, before the gate; installed by each thread as the last thing behind it.
+void note_own_filters();
+void install_own_filters();
+
+// restore_terminals.cc. The controlling terminal of a session, once its leader leads it; its foreground group while its slot is parked.
+void create_master(const wire::FdEntry& entry);
+void create_slave(const wire::FdEntry& entry);
+void take_terminal(u32 slot);
+void set_foreground_group();
+
 // restore_timers.cc. POSIX timers: made once all threads are there, armed after the last failure.
 void create_timers();
 void arm_timers();

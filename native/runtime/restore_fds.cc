@@ -12,6 +12,7 @@
 #include <linux/stat.h>
 
 #include "runtime/ids.h"
+#include "runtime/ids_signal.h"
 #include "runtime/restore.h"
 #include "runtime/restore_sockets.h"
 #include "runtime/syscall.h"
@@ -123,6 +124,14 @@ void create(const FdEntry& entry) {
       return create_tcp(entry);
     case FdKind::Reopen:
       return reopen(entry);
+    case FdKind::Signalfd:
+      return create_signalfd(entry);
+    case FdKind::Master:
+      return create_master(entry);
+    case FdKind::Slave:
+      return create_slave(entry);
+    case FdKind::PosixQueue:
+      return create_posix_queue(entry);
   }
 }
 
@@ -228,6 +237,10 @@ void place_fds() {
     must(raw_syscall(__NR_dup3, slot_fd(placements[i].slot), placements[i].fd,
                      placements[i].close_on_exec != 0 ? O_CLOEXEC : 0),
          Step::PlaceFd, static_cast<u64>(placements[i].fd));
+    if (placements[i].kind == wire::kPlacedSignalfd) {
+      must(watch_signalfd(static_cast<u32>(placements[i].fd)), Step::CreateSignalfd,
+           static_cast<u64>(placements[i].fd));
+    }
   }
   fill_own_epolls();
   if (group().slot_count > 0)

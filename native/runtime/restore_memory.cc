@@ -113,6 +113,9 @@ u64 apply(const MapEntry* entries, u64 count) {
       must(map(entry, entry.protection, 0, static_cast<i64>(slot_fd(entry.file))), Step::MapMemory, entry.address,
            entry.length);
       break;
+    case MapKind::Attach:
+      attach_segment(entry);
+      break;
     case MapKind::Lock:
       must(raw_syscall(__NR_mlock, entry.address, entry.length), Step::LockMemory, entry.address, entry.length);
       break;

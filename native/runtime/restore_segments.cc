@@ -55,7 +55,7 @@ void create_segments() {
 }
 
 void fill_segments() {
-  if (group().segments.count == 0) return;
+  if (group().segments.count == 0 && group().system_v.count == 0) return;
   open_files(plan_entries<FileEntry>(group().files), group().files.count);
   const auto* segments = plan_entries<SegmentEntry>(group().segments);
   for (u64 i = 0; i < group().segments.count; i++) {
@@ -67,6 +67,7 @@ void fill_segments() {
            segments[i].bytes, name);
     }
   }
+  fill_system_v();
   close_files(group().files.count);
 }
 

@@ -153,6 +153,8 @@ void set_process_settings() {
   const SettingsEntry* entry = settings();
   if (entry == nullptr) return;
   char text[32];
+  // Another user's files in /proc are its own only while it is dumpable.
+  if (entry->dumpable != 0) raw_syscall(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (entry->set_limits != 0) {
     write_signed(text, entry->oom_score_adj);
     write_file("/proc/self/oom_score_adj", text);

@@ -101,6 +101,7 @@ extern "C" [[noreturn]] __attribute__((used)) void stasis_thread_main(u64 index)
     raw_syscall(__NR_futex, &g_ready, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
   }
   wait_while(&g_gate, 0);
+  install_own_filters();
   stasis_return_to_frame(thread(index).frame);
 }
 
@@ -138,6 +139,7 @@ void resume() {
   if (main_has_ended()) {
     for (;;) raw_syscall(__NR_exit, 0);
   }
+  install_own_filters();
   stasis_return_to_frame(thread(0).frame);
 }
 

@@ -87,6 +87,7 @@ bool make_children(u32 selected) {
 void lead() {
   const auto pid = static_cast<u64>(task().pid);
   if (has(wire::kTaskLeadsSession)) must(raw_syscall(__NR_setsid), Step::SetSession, pid);
+  take_terminal(task().terminal_slot);  // before the children are made, which inherit it
   if (has(wire::kTaskSubreaper | wire::kTaskReapsHelpers))
     must(raw_syscall(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), Step::MakeTask, pid);
   if (has(wire::kTaskLeadsGroup)) must(raw_syscall(__NR_setpgid, 0, 0), Step::SetGroup, pid);

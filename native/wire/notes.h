@@ -13,7 +13,7 @@ namespace stasis::wire {
 
 enum class NoteKind : u32 {
   Void = 0,
-  Filter = 1,  // seccomp filter: key = flags of seccomp(2) | kNoteByPrctl; then struct sock_filter[]
+  Filter = 1,  // seccomp filter: key = flags of seccomp(2); then struct sock_filter[]
   Object = 2,  // key = id << 8 | kind of object (NotedObject): semget(2), msgget(2), shmget(2)
   Undo = 3,    // key = id << 32 | number of the semaphore; then an i64: what the process has to add at its end
 };

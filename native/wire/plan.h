@@ -49,6 +49,7 @@ enum class MapKind : u32 {
   Advise,         // madvise(advice = file_offset); the range may have holes, so ENOMEM is no failure
   Lock,           // mlock
   Segment,        // mmap of the shared object parked at slot `file`, at file_offset
+  Attach,         // shmat of the System V segment that the program knows as file_offset
 };
 
 struct MapEntry {
@@ -98,6 +99,10 @@ enum class FdKind : u32 {
   Socket,        // one socket: address to bind to, peer_address to connect to
   Reopen,        // another description, with flags and file_offset, of what is parked at peer_slot
   Tcp,  // two slots: a connection from address to peer_address; data = queued for slot's reader, peer_data for the other's
+  Signalfd,      // value = mask
+  Master,        // of a pseudoterminal: data = struct termios2, address = struct winsize, option bits
+  Slave,         // of the master parked at peer_slot, made before
+  PosixQueue,    // path = name, value = mq_maxmsg, ticks = mq_msgsize, data = IpcMessage[data_bytes]
 };
 
 inline constexpr u32 kNoSlot = 0xffffffff;
@@ -173,7 +178,7 @@ struct FdPlacement {
   u32 slot;
   i32 fd;
   u32 close_on_exec;
-  u32 reserved;
+  u32 kind;  // kPlaced..., 0: any other
 };
 
 struct EpollEntry {
@@ -270,8 +275,11 @@ struct Plan {
   Array known_ids;                            // versions before 3
   u32 parked_fd;                              // versions before 3
   u32 reserved;
-  Array timers, scheduling;  // TimerEntry, SchedulingEntry
-  u64 settings;              // offset of a SettingsEntry, 0: everything stays as it is inherited
+  Array timers, scheduling;                       // TimerEntry, SchedulingEntry
+  u64 settings;                                   // offset of a SettingsEntry, 0: everything stays as it is inherited
+  Array undo, removed_segments, pidfds, filters;  // UndoEntry, RemovedSegment (first process), PidfdEntry, FilterEntry
+  u32 terminal_slot;     // kNoSlot, or where the controlling terminal of the session that it leads is parked
+  i32 foreground_group;  // of that terminal, virtual
 };
 
 // What a task is made for.
@@ -310,7 +318,7 @@ struct TaskEntry {
   i32 exit_status;           // of a zombie: as waitpid tells it; of a stopped process: the signal
   i32 exit_signal;           // to its parent
   i32 parent_death_signal;
-  u32 reserved;
+  u32 terminal_slot;     // kNoSlot, or where the controlling terminal of the session that it leads is parked
   u64 plan, plan_bytes;  // in the file; 0 for zombies and helpers
   char name[16];         // of a zombie
 };
@@ -333,6 +341,7 @@ struct GroupPlan {
   Array epoll_watches, segments;
   Array files;                    // FileEntry: of the segments' contents
   Array known_ids;                // u32 each: no other process is given them
+  Array system_v;                 // IpcEntry
   i64 monotonic_ns, boottime_ns;  // the program's clocks at the checkpoint
 };
 

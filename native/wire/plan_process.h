@@ -54,4 +54,56 @@ struct SettingsEntry {
   u32 no_new_privs;
 };
 
+// A System V object, made by the first process. `id` is what the program knows it by.
+enum class IpcKind : u32 { Segment = 1, Semaphores, MessageQueue };
+
+struct IpcEntry {
+  IpcKind kind;
+  u32 mode;
+  i32 id, key;
+  u32 uid, gid;
+  u64 bytes;          // of a segment; the most of a queue
+  u64 pieces, count;  // SegmentPiece of a segment; u16 values of a set; IpcMessage of a queue
+};
+
+struct IpcMessage {
+  i64 type;  // priority in a POSIX queue
+  u64 text, bytes;
+};
+
+inline constexpr u32 kQueueUnlinked = 0x10000;  // bits of FdEntry::option of a POSIX queue, above its mode
+// Bits of FdEntry::option of a terminal's master.
+inline constexpr u32 kTerminalLocked = 1;
+inline constexpr u32 kTerminalPacket = 2;
+inline constexpr u32 kTerminalHungUp = 4;
+
+// FdPlacement::kind
+inline constexpr u32 kPlacedSignalfd = 1;
+
+// What a process has yet to undo at its end.
+struct UndoEntry {
+  i32 id;
+  u32 number;
+  i64 adjustment;
+};
+
+// A segment to be removed once everybody has attached it.
+struct RemovedSegment {
+  i32 id;
+};
+
+struct PidfdEntry {
+  i32 fd;
+  u32 close_on_exec;
+  i32 pid;  // 0: of a process that has ended
+  u32 flags;
+};
+
+// A seccomp filter of the program's own.
+struct FilterEntry {
+  u32 flags;
+  u32 length;   // instructions
+  u64 program;  // offset
+};
+
 }  // namespace stasis::wire

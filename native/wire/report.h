@@ -62,6 +62,11 @@ enum class Step : u32 {
   FillSegment,    // likewise
   Meet,           // another process of the application died while it was rebuilt
   ConnectSocket,  // text = printable address
+  MakeIpc,         // subject = id of the System V object, extent = key
+  MakeQueue,       // subject = fd number in the image, text = name
+  CreateSignalfd,  // subject = fd number in the image
+  OpenPidfd,       // subject = fd number in the image
+  MakeTerminal,    // subject = fd number in the image
   Count
 };
 

@@ -17,6 +17,7 @@
 #include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,25 +61,31 @@ static void hold(const char* kind) {
     if (!strcmp(kind, "signalfd-exec")) need(execl("/proc/self/exe", "refused", "nothing", NULL) == 0, "execl");
   } else if (!strcmp(kind, "nothing")) {
   } else if (!strcmp(kind, "filter")) {
-    struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    struct sock_fprog program = {1, &code};
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sigaltstack, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {4, code};
     need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
     need(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
   } else if (!strcmp(kind, "child")) {
     if (fork() == 0)
       for (;;) pause();
-  } else if (!strcmp(kind, "posix-timer")) {
-    timer_t timer;
-    struct sigevent event = {.sigev_notify = SIGEV_NONE};
-    need(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, "timer_create");
-  } else if (!strcmp(kind, "sysv-shm")) {
+  } else if (!strcmp(kind, "pidfd")) {
+    need(syscall(SYS_pidfd_open, getppid(), 0) >= 0, "pidfd_open");
+  } else if (!strcmp(kind, "sysv-part")) {
     int id = shmget(IPC_PRIVATE, 8192, 0600);
-    need(id >= 0 && shmat(id, NULL, 0) != (void*)-1 && shmctl(id, IPC_RMID, NULL) == 0, "shm");
+    char* memory = shmat(id, NULL, 0);
+    need(id >= 0 && memory != (void*)-1 && shmctl(id, IPC_RMID, NULL) == 0 && munmap(memory, 4096) == 0, "shm");
   } else if (!strcmp(kind, "deleted-file")) {
     char path[] = "deleted-XXXXXX";
     need(mkstemp(path) >= 0 && unlink(path) == 0, "mkstemp");
   } else if (!strcmp(kind, "terminal")) {
-    need(posix_openpt(O_RDWR | O_NOCTTY) >= 0, "posix_openpt");
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    need(master >= 0 && unlockpt(master) == 0, "posix_openpt");
+    need(write(open(ptsname(master), O_RDWR | O_NOCTTY), "on the way", 10) == 10, "write");
   } else {
     fprintf(stderr, "no kind %s\n", kind);
     exit(2);

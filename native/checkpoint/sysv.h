@@ -1,0 +1,36 @@
+// System V ipc: shared memory, semaphores and message queues of the application.
+#pragma once
+
+#include "checkpoint/objects.h"
+#include "image/image.h"
+#include "os/process_memory.h"
+
+namespace stasis::checkpoint {
+
+// What the notes of all members' runtimes say (wire/notes.h).
+struct Notes {
+  std::vector<image::OwnFilter> filters;      // of the process asked last
+  std::vector<image::SemaphoreUndo> undo;     // likewise
+  std::set<std::int32_t> semaphores, queues;  // of all
+};
+Status read_notes(const Subject& subject, const ProcessMemory& memory, Notes& notes);
+
+// filters.cc: filters that cannot be put back. `status` is the main thread's, `notes` of this process.
+void refuse_filters(const Subject& subject, const procfs::Fields& status, const Notes& notes, Findings& findings);
+
+// Whether the name that maps shows is a segment's.
+bool is_segment(const std::string& name);
+
+// Adds what the kernel tells of a segment, by its id: the inode that maps shows. `attached` is how often the members have it
+// attached.
+Status describe_segment(const Subject& subject, std::uint64_t inode, std::uint64_t attached,
+                        image::SharedMemory& record, Findings& findings);
+
+// The sets and queues that the members have asked for, and those that their table of ids has. Contents are looked at only when
+// the application is stopped.
+Status save_system_v(Members members, const Notes& notes, image::Image& image, Findings& findings);
+
+// After the application's end: what it has left is in the image.
+void remove_system_v(const image::Image& image, Members members);
+
+}  // namespace stasis::checkpoint
