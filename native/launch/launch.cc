@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "launch/foreground.h"
@@ -15,6 +16,7 @@
 #include "launch/resolve.h"
 #include "launch/spawn.h"
 #include "os/pidfd.h"
+#include "os/procfs.h"
 #include "os/unique_fd.h"
 #include "wire/layout.h"
 #include "wire/parts.h"
@@ -110,6 +112,27 @@ Result<Launched> launch(const LaunchOptions& options, const std::array<int, 3>& 
   return await_start(*spawning, ready.reader.get(), deadline);
 }
 
+namespace {
+
+bool has_ended(pid_t pid) {
+  const auto stat = procfs::read_stat(pid);
+  return !stat.ok() || stat.value().state == 'Z' || stat.value().state == 'X';
+}
+
+// Ends a process and all below it. Stopped first, parents before their children, so that none is born meanwhile.
+void end_tree(pid_t first) {
+  if (first <= 0) return;
+  std::vector<pid_t> tree{first};
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    kill(tree[i], SIGSTOP);
+    const auto children = procfs::list_children(tree[i]);
+    if (children.ok()) tree.insert(tree.end(), children.value().begin(), children.value().end());
+  }
+  for (const pid_t pid : tree) kill(pid, SIGKILL);
+}
+
+}  // namespace
+
 Result<PlannedKeeper> PlannedKeeper::begin(const KeeperOptions& options, const std::array<int, 3>& stdio) {
   Pipe ready = STASIS_TRY(make_pipe());
   Pipe done = STASIS_TRY(make_pipe());
@@ -177,7 +200,10 @@ Result<Launched> PlannedKeeper::finish(int plan_fd) {
     return Error::of_errno("sendmsg", "giving the plan to the runtime");
   }
   socket_.reset();
-  return await_start(*spawning_, ready_.get(), deadline);
+  auto started = await_start(*spawning_, ready_.get(), deadline);
+  // A keeper that was killed just before it could say that the program runs has left it behind.
+  if (!started.ok() && has_ended(spawning_->pid())) end_tree(spawning_->child_pid());
+  return started;
 }
 
 PlannedKeeper::~PlannedKeeper() {

@@ -268,6 +268,8 @@ Status Spawning::finish(Deadline deadline) {
 
 pid_t Spawning::pid() const { return shared_->inner; }
 
+pid_t Spawning::child_pid() const { return __atomic_load_n(&shared_->inner_child, __ATOMIC_ACQUIRE); }
+
 Spawning::~Spawning() {
   (void)finish(Deadline::in(kEndTime)).ok();
   // What cannot even be killed still has the memory in use.

@@ -41,6 +41,7 @@ class Spawning {
 
   // Of the program, once finish() has returned success. Whoever inherits it reaps it.
   pid_t pid() const;
+  pid_t child_pid() const;  // 0: there is none
 
   ~Spawning();
   Spawning(const Spawning&) = delete;
