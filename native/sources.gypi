@@ -16,7 +16,9 @@
       "native/checkpoint/ids.cc",
       "native/checkpoint/limits.cc",
       "native/checkpoint/in_flight.cc",
+      "native/checkpoint/inotify.cc",
       "native/checkpoint/listeners.cc",
+      "native/checkpoint/locks.cc",
       "native/checkpoint/memory.cc",
       "native/checkpoint/mqueue.cc",
       "native/checkpoint/objects.cc",
@@ -87,6 +89,7 @@
       "native/restore/ipc.cc",
       "native/restore/group_plan.cc",
       "native/restore/ids.cc",
+      "native/restore/inotify.cc",
       "native/restore/mapped_files.cc",
       "native/restore/memory.cc",
       "native/restore/pipes.cc",
@@ -220,6 +223,7 @@
       "native/runtime/restore_events.cc",
       "native/runtime/restore_board.cc",
       "native/runtime/restore_fds.cc",
+      "native/runtime/restore_files.cc",
       "native/runtime/restore_ids.cc",
       "native/runtime/restore_ipc.cc",
       "native/runtime/restore_memory.cc",
@@ -250,6 +254,7 @@
       "native/runtime/text.cc",
       "native/runtime/timed_calls.cc",
       "native/runtime/vdso.cc",
+      "native/runtime/watches.cc",
       "native/runtime/vdso_page.S"
     ],
     "stasis_unit_test_sources": [

@@ -16,7 +16,6 @@ struct Kind {
   const char* remedy;
 };
 constexpr Kind kUnsupported[] = {
-    {"anon_inode:inotify", "an inotify instance", "close it before the checkpoint"},
     {"anon_inode:[fanotify]", "a fanotify group", "close it before the checkpoint"},
     {"anon_inode:[signalfd]", "a signalfd", "close it before the checkpoint"},
     {"anon_inode:[io_uring]", "an io_uring instance", "start the program without io_uring"},
@@ -45,18 +44,7 @@ void refuse_rest(const Objects& objects, Findings& findings) {
   }
 }
 
-void refuse_locks(const Objects& objects, Findings& findings) {
-  for (const Description& description : objects.descriptions) {
-    for (const Fd& fd : description.fds) {
-      if (fd.info.has("lock")) {
-        findings.add(fd.where(), "a lock on " + fd.link, "release the lock before the checkpoint");
-        break;
-      }
-    }
-  }
-}
-
-void list_descriptors(const Objects& objects, image::Image& image) {
+void list_descriptors(Objects& objects, image::Image& image) {
   std::map<const Subject*, std::vector<image::Descriptor>> lists;
   for (const Description& description : objects.descriptions) {
     for (const Fd& fd : description.fds) {
@@ -67,6 +55,7 @@ void list_descriptors(const Objects& objects, image::Image& image) {
   for (image::ProcessImage& section : image.processes) {
     if (section.process.state == image::ProcessState::Zombie) continue;
     auto& numbers = section.descriptors.numbers;
+    section.descriptors.locks = std::move(objects.locks[*member]);
     numbers = std::move(lists[*member++]);
     std::sort(numbers.begin(), numbers.end(), [](const auto& a, const auto& b) { return a.fd < b.fd; });
   }
@@ -86,10 +75,11 @@ Status save_fds(Objects& objects, image::Image& image, Findings& findings) {
   STASIS_TRY(save_terminals(objects, image, findings));
   STASIS_TRY(save_posix_queues(objects, image, findings));
   STASIS_TRY(save_files(objects, image, findings));
+  STASIS_TRY(save_inotifies(objects, image, findings));
   STASIS_TRY(save_epolls(objects, image, findings));
   STASIS_TRY(sockets.fill());
   refuse_rest(objects, findings);
-  refuse_locks(objects, findings);
+  STASIS_TRY(save_locks(objects, image, findings));
   list_descriptors(objects, image);
   return {};
 }

@@ -17,6 +17,8 @@ Status save_pidfds(Objects& objects, image::Image& image, Findings& findings);
 Status save_terminals(Objects& objects, image::Image& image, Findings& findings);
 Status save_posix_queues(Objects& objects, image::Image& image, Findings& findings);
 Status save_files(Objects& objects, image::Image& image, Findings& findings);
+Status save_inotifies(Objects& objects, image::Image& image, Findings& findings);
+Status save_locks(Objects& objects, image::Image& image, Findings& findings);   // behind all files
 Status save_epolls(Objects& objects, image::Image& image, Findings& findings);  // last: they name other objects
 
 // After save_terminals: which of them controls the sessions of the members, whose sections stand first.

@@ -14,6 +14,7 @@ namespace {
 
 constexpr unsigned kMemoryMajor = 1;                   // /dev/mem and its like
 constexpr unsigned kMemoryMinors[] = {3, 5, 7, 8, 9};  // null, zero, full, random, urandom
+constexpr char kDeleted[] = " (deleted)";
 constexpr long kOverlayMagic = 0x794c7630;
 
 bool is_plain_device(const Fd& fd) {
@@ -33,6 +34,10 @@ bool leads_to(const Fd& fd) {
   if (status.st_ino == fd.inode && status.st_dev == fd.device) return true;
   struct statfs system;
   return ::statfs(fd.link.c_str(), &system) == 0 && system.f_type == kOverlayMagic;
+}
+
+bool is_deleted_directory(const Fd& fd) {
+  return fd.type() == S_IFDIR && fd.links == 0 && fd.link.ends_with(kDeleted) && !is_place(fd);
 }
 
 // True if the file can be opened again; else a finding says why not.
@@ -74,12 +79,15 @@ Status save_files(Objects& objects, image::Image& image, Findings& findings) {
         findings.add(where, "the special file " + fd.link, "close it before the checkpoint");
         continue;
     }
-    if (!check_file(fd, findings)) continue;
+    const bool deleted = is_deleted_directory(fd);
+    if (!deleted && !check_file(fd, findings)) continue;
     image::OpenFile record;
     record.object = objects.next();
     description.becomes(record.object);
-    record.path = fd.link;
-    record.flags = fd.flags;
+    record.path = deleted ? fd.link.substr(0, fd.link.size() - (sizeof kDeleted - 1)) : fd.link;
+    record.deleted = deleted;
+    record.mode = deleted ? fd.mode & 07777 : 0;
+    record.flags = fd.type() == S_IFREG ? fd.flags & ~static_cast<std::uint32_t>(O_TMPFILE) : fd.flags;
     record.position = fd.type() == S_IFCHR || is_place(fd) ? -1 : fd.position;
     record.file_type = fd.type();
     record.file_bytes = fd.type() == S_IFREG ? fd.bytes : 0;

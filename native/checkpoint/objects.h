@@ -5,6 +5,7 @@
 // them: a record with a number of its own (image/image.h). fds.cc then writes each process's list of numbers.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <span>
@@ -71,9 +72,10 @@ class Objects {
   // Reads the descriptors of all members.
   static Result<Objects> read(Members members, SharedLinks& shared);
 
-  std::vector<Description> descriptions;  // by their first number
-  UnixQueues unix_queues;                 // of a stopped application
-  std::vector<UniqueFd> to_reset;         // duplicates of its TCP connections
+  std::vector<Description> descriptions;                         // by their first number
+  std::map<const Subject*, std::vector<image::FileLock>> locks;  // of the members
+  UnixQueues unix_queues;                                        // of a stopped application
+  std::vector<UniqueFd> to_reset;                                // duplicates of its TCP connections
   // For an application that is about to be ended: its connections end with a reset once nobody has them, which leaves their
   // addresses free at once.
   void reset_connections();

@@ -33,6 +33,14 @@ std::string memory_file_name(std::string name) {
   return name.substr(sizeof kMemoryFile - 1);
 }
 
+std::string without_mark(const std::string& link) { return link.substr(0, link.size() - (sizeof kDeleted - 1)); }
+
+// Of a file system, open and without a name.
+bool is_deleted_file(const Fd& fd) {
+  return fd.type() == S_IFREG && fd.links == 0 && fd.link.starts_with('/') && fd.link.ends_with(kDeleted) &&
+         !is_memory_file(fd.link) && (fd.flags & O_PATH) == 0;
+}
+
 std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kPageBytes - 1) & ~(kPageBytes - 1); }
 
 // The parts of [start, end) that are in none of `covered`; adds them there.
@@ -101,7 +109,8 @@ Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, F
   for (Description& description : objects.descriptions) {
     const Fd& fd = description.first();
     open_.emplace(fd.device, fd.inode);
-    if (description.saved || !is_memory_file(fd.link)) continue;
+    const bool deleted = is_deleted_file(fd);
+    if (description.saved || (!is_memory_file(fd.link) && !deleted)) continue;
     description.saved = true;
     UniqueFd copy = STASIS_TRY(fd.duplicate());
     struct statfs system;
@@ -111,16 +120,16 @@ Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, F
     }
     Memory& memory = find(fd.device, fd.inode);
     const int seals = ::fcntl(copy.get(), F_GET_SEALS);
-    memory.record.kind = image::SharedMemoryKind::Memfd;
-    memory.record.name = memory_file_name(fd.link);
+    memory.record.kind = deleted ? image::SharedMemoryKind::DeletedFile : image::SharedMemoryKind::Memfd;
+    memory.record.name = deleted ? without_mark(fd.link) : memory_file_name(fd.link);
     memory.record.bytes = fd.bytes;
     memory.record.mode = fd.mode & 07777;
-    memory.record.seals = seals > 0 ? static_cast<std::uint32_t>(seals) : 0;
+    memory.record.seals = seals > 0 && !deleted ? static_cast<std::uint32_t>(seals) : 0;
     image::OpenFile record;
     record.object = objects.next();
     description.becomes(record.object);
-    record.path = kMemoryFile + memory.record.name;
-    record.flags = fd.flags;
+    record.path = deleted ? memory.record.name : kMemoryFile + memory.record.name;
+    record.flags = fd.flags & ~static_cast<std::uint32_t>(O_TMPFILE);  // the flag would make another file
     record.position = (fd.flags & O_PATH) != 0 ? -1 : fd.position;
     record.file_type = fd.type();
     record.file_bytes = fd.bytes;

@@ -61,7 +61,8 @@ class SharedMemories {
   // Whether a member has a descriptor of what the mapping shows. After save_descriptors.
   bool is_open(const procfs::MapLine& line) const { return open_.contains({line.device, line.inode}); }
 
-  // Takes the descriptors of memory files: an open file each, and the memory behind it. Contents and seals are looked at
+  // Takes the descriptors of memory files and of deleted files: an open file each, and the memory behind it. Contents and
+  // seals are looked at
   // only when the application is stopped.
   Status save_descriptors(Objects& objects, image::Image& image, Findings& findings);
 

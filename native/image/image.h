@@ -117,6 +117,7 @@ struct Image {
   std::vector<Epoll> epolls;
   std::vector<ListeningSocket> listening_sockets;
   std::vector<TcpConnection> tcp_connections;
+  std::vector<Inotify> inotifies;
   std::vector<Socket> sockets;
   std::vector<Signalfd> signalfds;
   std::vector<Pidfd> pidfds;

@@ -61,6 +61,7 @@ enum class RecordType : std::uint32_t {
   SemaphoreUndo = 49,
   MessageQueue = 50,
   PosixQueue = 51,
+  Inotify = 45,
   End = 255,
 };
 
@@ -402,13 +403,37 @@ struct Descriptor {
   }
 };
 
+enum class LockKind : std::uint32_t {
+  Process = 1,  // fcntl(2), F_SETLK
+  Lease,        // F_SETLEASE
+  Description,  // F_OFD_SETLK
+};
+
+// A lock on a file, or on a part of it.
+struct FileLock {
+  std::int32_t fd = -1;
+  LockKind kind = LockKind::Process;
+  std::uint32_t type = 0;
+  std::int64_t start = 0, length = 0;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("fd", r.fd, "the number it was taken by; -1 for an open file description's");
+    v.field("kind", r.kind, "1 of the process, 2 lease, 3 of the open file description");
+    v.field("type", r.type, "F_RDLCK 0, F_WRLCK 1");
+    v.field("start", r.start, "first byte");
+    v.field("length", r.length, "bytes, 0 to the end of the file however long it gets");
+  }
+};
+
 struct Descriptors {
   static constexpr RecordType kType = RecordType::Descriptors;
   static constexpr const char* kName = "descriptors";
   std::vector<Descriptor> numbers;
+  std::vector<FileLock> locks;
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "every fd of the process, ascending");
+    v.field("locks", r.locks, "locks that belong to the process");
   }
 };
 

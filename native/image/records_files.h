@@ -20,6 +20,11 @@ struct OpenFile {
   std::uint64_t device_number = 0;
   std::uint32_t object = 0;
   std::uint32_t memory = 0;
+  std::uint32_t mode = 0;
+  bool deleted = false;
+  std::uint32_t flock = 0;
+  std::vector<FileLock> locks;
+  std::int32_t signal = 0;
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "version 1: every fd of this open file description");
@@ -32,6 +37,11 @@ struct OpenFile {
     v.hex("device_number", r.device_number, "st_rdev of a device node, 0 for other files");
     v.since(2, "object", r.object, "number of this object, which descriptors refer to");
     v.since(2, "memory", r.memory, "the shared-memory object that is open, 0: the file at `path`");
+    v.since(2, "mode", r.mode, "permission bits of a deleted directory");
+    v.since(2, "deleted", r.deleted, "a directory that was removed");
+    v.since(2, "flock", r.flock, "flock(2): 0 none, 1 shared, 2 exclusive");
+    v.since(2, "locks", r.locks, "locks that belong to the open file description");
+    v.since(2, "signal", r.signal, "F_GETSIG, 0: SIGIO");
   }
 };
 
@@ -124,6 +134,32 @@ struct Timerfd {
     v.field("interval_ns", r.interval_ns, "period, ns");
     v.field("remaining_ns", r.remaining_ns, "time to the next expiry at the checkpoint, ns; 0 if disarmed");
     v.since(2, "object", r.object, "number of this object, which descriptors refer to");
+  }
+};
+
+struct Watch {
+  std::int32_t number = 0;
+  std::string path;
+  std::uint32_t mask = 0;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("number", r.number, "watch descriptor");
+    v.field("path", r.path, "what is watched");
+    v.hex("mask", r.mask, "events and flags");
+  }
+};
+
+struct Inotify {
+  static constexpr RecordType kType = RecordType::Inotify;
+  static constexpr const char* kName = "inotify";
+  std::uint32_t object = 0;
+  std::uint32_t flags = 0;
+  std::vector<Watch> watches;
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("object", r.object, "number of this object, which descriptors refer to");
+    v.hex("flags", r.flags, "status flags");
+    v.field("watches", r.watches, "ascending by number");
   }
 };
 

@@ -9,7 +9,8 @@ enum class SharedMemoryKind : std::uint32_t {
   Anonymous = 1,  // mmap(2) with MAP_SHARED | MAP_ANONYMOUS
   Memfd,          // memfd_create(2)
   SystemV,        // shmget(2)
-  File,  // a file that is deleted, or one in memory that only this application has open: restored from its content
+  File,           // one in memory that only this application has open: restored from its content
+  DeletedFile,    // has descriptors and no name any more
 };
 
 // What System V objects have in common.
@@ -122,7 +123,7 @@ struct SharedMemory {
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.field("object", r.object, "number of this object, which mappings and descriptors refer to");
-    v.field("kind", r.kind, "1 anonymous, 2 memfd, 3 System V segment, 4 file");
+    v.field("kind", r.kind, "1 anonymous, 2 memfd, 3 System V segment, 4 file, 5 deleted file");
     v.field("name", r.name, "of a memfd; path of a file");
     v.field("bytes", r.bytes, "size");
     v.hex("mode", r.mode, "permission bits");

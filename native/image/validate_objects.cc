@@ -24,10 +24,20 @@ constexpr std::size_t kMaxAddressBytes = 112;  // of wire::FdEntry::address; soc
 
 constexpr std::uint32_t kMaxPacketBytes = 4096;    // of a pipe in packet mode (pipe(2))
 constexpr std::size_t kMaxDescriptions = 1 << 20;  // of one pipe
+constexpr std::int32_t kMaxWatch = 1 << 20;        // each number up to it may cost a call at the restore
 constexpr std::size_t kMaxOptionBytes = 256;
 constexpr std::size_t kMaxRights = 253;  // SCM_MAX_FD
 
 using Use = ObjectUse;
+
+Status check_locks(const std::vector<FileLock>& locks, const std::string& subject) {
+  for (const FileLock& lock : locks) {
+    if (lock.kind < LockKind::Process || lock.kind > LockKind::Description || lock.type > 1)
+      return invalid(subject, "no such lock");
+    if (lock.start < 0 || lock.length < 0) return invalid(subject, "a lock of a negative range");
+  }
+  return {};
+}
 
 // No name at all is one.
 Status check_name(const std::vector<std::uint8_t>& name, std::uint32_t wanted, const std::string& subject) {
@@ -56,9 +66,9 @@ Status check_messages(const std::vector<Message>& messages, std::uint32_t family
 }
 
 Result<Use> check_record(const Image& image, const SharedMemory& memory, const std::string& subject) {
-  if (memory.kind < SharedMemoryKind::Anonymous || memory.kind > SharedMemoryKind::File)
+  if (memory.kind < SharedMemoryKind::Anonymous || memory.kind > SharedMemoryKind::DeletedFile)
     return invalid(subject, "no such kind of shared memory");
-  if (memory.kind == SharedMemoryKind::File && !is_absolute_path(memory.name))
+  if (memory.kind >= SharedMemoryKind::File && !is_absolute_path(memory.name))
     return invalid(subject, "no absolute path");
   if (memory.name.size() > 4096 || memory.name.find('\0') != std::string::npos)
     return invalid(subject, "no possible name");
@@ -72,6 +82,10 @@ Result<Use> check_record(const Image& image, const SharedMemory& memory, const s
 Result<Use> check_record(const Image& image, const OpenFile& file, const std::string& subject) {
   if (!is_absolute_path(file.path)) return invalid(subject, "no absolute path");
   if (file.position < -1) return invalid(subject, "a negative position");
+  if (file.flock > 2) return invalid(subject, "no such flock");
+  if (file.mode > 07777) return invalid(subject, "no such mode");
+  if (file.signal < 0 || file.signal > 64) return invalid(subject, "no such signal");
+  STASIS_TRY(check_locks(file.locks, subject));
   if ((file.flags & kPlace) == 0 && file.file_type != kRegular && file.file_type != kDirectory &&
       file.file_type != kCharacterDevice) {
     return invalid(subject, "a type of file that is never saved");
@@ -165,6 +179,17 @@ Result<Use> check_record(const Image&, const Timerfd& timerfd, const std::string
     return invalid(subject, "no such clock for a timer");
   if (timerfd.settime_flags > 3) return invalid(subject, "undefined flags");
   if (timerfd.interval_ns < 0 || timerfd.remaining_ns < 0) return invalid(subject, "a negative time");
+  return Use{};
+}
+
+Result<Use> check_record(const Image&, const Inotify& inotify, const std::string& subject) {
+  std::int32_t before = 0;
+  for (const Watch& watch : inotify.watches) {
+    if (watch.number <= before || watch.number > kMaxWatch)
+      return invalid(subject, "watches that are not in their order");
+    if (!is_absolute_path(watch.path)) return invalid(subject, "no absolute path");
+    before = watch.number;
+  }
   return Use{};
 }
 
@@ -272,6 +297,7 @@ Result<Objects> validate_objects(const Image& image) {
   STASIS_TRY(check_all(image, image.listening_sockets, objects));
   STASIS_TRY(check_all(image, image.tcp_connections, objects));
   STASIS_TRY(check_all(image, image.sockets, objects));
+  STASIS_TRY(check_all(image, image.inotifies, objects));
   for (std::size_t i = 0; i < image.socket_pairs.size(); ++i) {
     STASIS_TRY(check_references(image.socket_pairs[i].messages_to_first, objects, nth(SocketPair::kName, i)));
     STASIS_TRY(check_references(image.socket_pairs[i].messages_to_second, objects, nth(SocketPair::kName, i)));
@@ -292,6 +318,7 @@ Result<Objects> validate_objects(const Image& image) {
 Status validate_descriptors(const Image& image, const Objects& objects) {
   for (const ProcessImage& section : image.processes) {
     const std::string subject = "descriptors of process " + std::to_string(section.process.pid);
+    STASIS_TRY(check_locks(section.descriptors.locks, subject));
     std::set<std::int32_t> taken;
     for (const Descriptor& descriptor : section.descriptors.numbers) {
       const std::string fd = "fd " + std::to_string(descriptor.fd);

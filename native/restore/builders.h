@@ -21,10 +21,12 @@ Status plan_memory(const image::Image& image, const image::ProcessImage& section
                    const GroupBuilder& group, PlanBuilder& plan, PreparedRestore& prepared);
 
 // files.cc: the working directory of a process; open files and stdio.
+void plan_locks(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);
 Status plan_directory(const image::ProcessImage& section, PlanBuilder& plan);
 Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& plan);
 Status plan_pipes(const image::Image& image, GroupBuilder& plan);
 Status plan_sockets(const image::Image& image, GroupBuilder& plan);
+Status plan_inotifies(const image::Image& image, GroupBuilder& plan);
 // queues.cc: what waits in sockets, which can be any object. use_in_flight before all others, plan_queues behind them.
 void use_in_flight(const image::Image& image, GroupBuilder& plan);
 void plan_queues(const image::Image& image, GroupBuilder& plan);

@@ -7,6 +7,7 @@
 //   opened for reading       it may have grown; otherwise size and time must be what they were.
 // Directories must be there; device nodes must be the same device.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ namespace {
 constexpr std::uint32_t kAccessMode = O_ACCMODE;
 constexpr std::uint32_t kDropped = O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC;
 
+constexpr const char* kDeleted = " (deleted)";  // what /proc writes behind the name of a file without one
 constexpr const char* kDoing = "checking a file that the application has open";
 
 Error refuse(const image::OpenFile& file, std::int32_t fd, const std::string& how, const std::string& remedy) {
@@ -106,6 +108,8 @@ Status check_open_file(const image::OpenFile& file, std::int32_t fd, ChangedFile
 
 Status check_cwd(const std::string& path) {
   struct stat now;
+  // The runtime makes one without a name (runtime/restore_files.cc).
+  if (path.ends_with(kDeleted) && ::stat(path.c_str(), &now) != 0 && errno == ENOENT) return {};
   if (::stat(path.c_str(), &now) != 0) {
     return Error::of_errno("stat", "checking the application's working directory")
         .with_kind(ErrorKind::Failed)
@@ -119,7 +123,53 @@ Status check_cwd(const std::string& path) {
   return {};
 }
 
+wire::LockEntry plan_lock(const image::FileLock& lock, std::uint64_t path) {
+  return {.kind = static_cast<wire::LockKind>(lock.kind),
+          .fd = static_cast<std::uint32_t>(lock.fd),
+          .type = lock.type,
+          .reserved = 0,
+          .start = lock.start,
+          .length = lock.length,
+          .path = path};
+}
+
+// Locks of the open file description, and what else there is only now and then.
+std::uint64_t plan_detail(const image::OpenFile& file, GroupBuilder& plan) {
+  if (file.flock == 0 && file.locks.empty() && file.signal == 0 && !file.deleted) return 0;
+  const std::uint64_t path = plan.add_string(file.path);
+  std::vector<wire::LockEntry> locks;
+  for (const image::FileLock& lock : file.locks) locks.push_back(plan_lock(lock, path));
+  if (file.flock != 0) {
+    locks.push_back({.kind = wire::LockKind::Whole,
+                     .fd = 0,
+                     .type = static_cast<std::uint32_t>(file.flock == 2 ? LOCK_EX : LOCK_SH),
+                     .reserved = 0,
+                     .start = 0,
+                     .length = 0,
+                     .path = path});
+  }
+  wire::FdDetail detail{};
+  detail.locks = plan.bytes().add_array(locks);
+  detail.signal = static_cast<std::uint32_t>(file.signal);
+  detail.mode = file.mode;
+  return plan.add_bytes({reinterpret_cast<const std::uint8_t*>(&detail), sizeof detail});
+}
+
 }  // namespace
+
+void plan_locks(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan) {
+  std::vector<wire::LockEntry> locks;
+  for (const image::FileLock& lock : section.descriptors.locks) {
+    std::string path;
+    for (const image::Descriptor& number : section.descriptors.numbers) {
+      for (const image::OpenFile& file : image.open_files) {
+        if (number.fd == lock.fd && number.object == file.object) path = file.path;
+      }
+    }
+    locks.push_back(plan_lock(lock, plan.add_string(path)));
+  }
+  plan.plan.locks = plan.bytes()->add_array(locks);
+}
 
 Status plan_directory(const image::ProcessImage& section, PlanBuilder& plan) {
   STASIS_TRY(check_cwd(section.process.cwd));
@@ -140,11 +190,21 @@ Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupB
   for (const image::OpenFile& file : image.open_files) {
     const GroupBuilder::Place place = plan.add_slot(file.object);
     if (place.fd < 0) continue;
+    const std::uint64_t detail = plan_detail(file, plan);
+    if (file.deleted) {
+      const std::uint64_t name = plan.add_string(file.path);
+      wire::FdEntry& entry = plan.add_fd(wire::FdKind::DeletedDirectory, place.slot, place.fd);
+      entry.flags = file.flags & ~kDropped;
+      entry.path = name;
+      entry.value = detail;
+      continue;
+    }
     if (file.memory != 0) {
       wire::FdEntry& entry = plan.add_fd(wire::FdKind::MemoryFile, place.slot, place.fd);
       entry.flags = file.flags & ~kDropped;
       entry.file_offset = file.position;
-      entry.value = plan.slot_of(file.memory, 0);
+      entry.peer_slot = plan.slot_of(file.memory, 0);
+      entry.value = detail;
       continue;
     }
     STASIS_TRY(check_open_file(file, place.fd, inputs.changed_files));
@@ -154,6 +214,7 @@ Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupB
     entry.flags = (file.flags & ~kDropped) | ((file.flags & O_PATH) != 0 ? O_NOFOLLOW : 0);
     entry.file_offset = (file.flags & O_PATH) != 0 ? -1 : file.position;
     entry.path = path;
+    entry.value = detail;
   }
   return {};
 }

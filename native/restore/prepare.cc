@@ -61,6 +61,7 @@ Status plan_objects(const image::Image& image, const RestoreInputs& inputs, Grou
   STASIS_TRY(plan_sockets(image, group));
   STASIS_TRY(plan_eventfds(image, group));
   STASIS_TRY(plan_timerfds(image, group));
+  STASIS_TRY(plan_inotifies(image, group));
   STASIS_TRY(plan_epolls(image, group));
   plan_queues(image, group);
   return {};
@@ -71,6 +72,7 @@ Status plan_process(const image::Image& image, const image::ProcessImage& sectio
   STASIS_TRY(plan_memory(image, section, inputs, group, plan, prepared));
   STASIS_TRY(plan_directory(section, plan));
   place_descriptors(section.descriptors, group, plan);
+  plan_locks(image, section, plan);
   STASIS_TRY(plan_threads(image, section, plan));
   STASIS_TRY(plan_signals(section, plan));
   STASIS_TRY(plan_own_events(image, section, plan));

@@ -78,6 +78,8 @@ constexpr StepWords kSteps[] = {
     {Step::MakeSegment, "memfd_create", "making shared memory", Subject::Path},
     {Step::FillSegment, "pwrite", "filling shared memory", Subject::Path},
     {Step::ConnectSocket, "connect", "connecting a socket", Subject::FdAndAddress},
+    {Step::AddWatch, "inotify_add_watch", "watching a file", Subject::FdAndAddress},
+    {Step::SetLock, "fcntl", "locking a file, which another process may have locked", Subject::FdAndAddress},
     {Step::Meet, "", "waiting for the application's other processes", Subject::None},
 };
 

@@ -21,6 +21,12 @@ bool is_shown_once(const image::Image& image, const image::SharedMemory& memory)
   return shown <= 1;
 }
 
+// Of a deleted file; a memory file's name has a slash only if the program gave it one.
+std::string base_name(const image::SharedMemory& memory) {
+  return memory.kind == image::SharedMemoryKind::DeletedFile ? memory.name.substr(memory.name.rfind('/') + 1)
+                                                             : memory.name;
+}
+
 }  // namespace
 
 Status plan_shared_memory(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& group) {
@@ -39,12 +45,17 @@ Status plan_shared_memory(const image::Image& image, const RestoreInputs& inputs
                         .reserved = 0});
     }
     const bool anonymous = memory.kind == image::SharedMemoryKind::Anonymous;
-    const std::uint64_t name = group.add_string(anonymous ? kAnonymousName : memory.name);
+    const std::uint64_t name = group.add_string(anonymous ? kAnonymousName : base_name(memory));
+    const bool deleted = memory.kind == image::SharedMemoryKind::DeletedFile;
+    const std::string above = deleted ? memory.name.substr(0, memory.name.rfind('/')) : "";
     group.segments.push_back({.slot = group.add_own_slot(memory.object),
                               .seals = memory.seals,
                               .bytes = memory.bytes,
                               .name = name,
-                              .pieces = group.bytes().add_array(pieces)});
+                              .pieces = group.bytes().add_array(pieces),
+                              .directory = deleted ? group.add_string(above.empty() ? "/" : above) : 0,
+                              .mode = memory.mode,
+                              .reserved = 0});
   }
   return {};
 }

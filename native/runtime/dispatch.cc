@@ -3,6 +3,7 @@
 #include "runtime/ids.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
+#include "runtime/watches.h"
 
 namespace stasis::runtime {
 
@@ -41,6 +42,8 @@ i64 dispatch_base(Trap& trap) {
       return trapped_seccomp(trap);
     case __NR_mmap:
       return trapped_reservation(trap);
+    case __NR_inotify_add_watch:
+      return trapped_add_watch(trap);
     case __NR_shmget:
     case __NR_semget:
     case __NR_msgget:

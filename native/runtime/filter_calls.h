@@ -149,6 +149,8 @@ inline constexpr Entry kEntries[] = {
     {__NR_tgkill, kPartIds, Test::Always},
     {.number = __NR_waitid, .part = kPartIds, .test = Test::Always},
     {.number = __NR_ioprio_set, .part = kPartIds, .test = Test::Always, .last = __NR_ioprio_get},
+    // What is watched is noted for a checkpoint (watches.h).
+    {__NR_inotify_add_watch, kPartBase, Test::Always},
     {__NR_inotify_add_watch, kPartIds, Test::Always},
     {.number = __NR_migrate_pages, .part = kPartIds, .test = Test::Always, .last = __NR_openat},
     // With AT_EMPTY_PATH alone, as glibc and libuv ask about descriptors, there is no path.

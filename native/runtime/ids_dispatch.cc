@@ -4,6 +4,7 @@
 #include "runtime/net.h"
 #include "runtime/syscall.h"
 #include "runtime/trap.h"
+#include "runtime/watches.h"
 
 namespace stasis::runtime {
 
@@ -101,12 +102,13 @@ i64 dispatch_ids(Trap& trap) {
     case __NR_chdir:
     case __NR_statfs:
     case __NR_utimensat:
-    case __NR_inotify_add_watch:
     case __NR_getxattr:
     case __NR_lgetxattr:
     case __NR_listxattr:
     case __NR_llistxattr:
       return trapped_path_call(trap);
+    case __NR_inotify_add_watch:
+      return trapped_add_watch(trap);
     case __NR_getcwd:
       return trapped_getcwd(trap);
     case __NR_getdents:

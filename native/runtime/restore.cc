@@ -152,6 +152,7 @@ void restore_own() {
   set_process_settings();
   set_parent_death_signal();
   drop_inherited_fds(g_marker);
+  set_process_locks();
   mark_phase(&wire::Report::threads_ns);
 }
 

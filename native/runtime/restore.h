@@ -137,6 +137,14 @@ void place_table(const Marker& marker);  // moves the table's descriptor to wher
 void drop_inherited_fds(const Marker& marker);
 void keep_limit_of_files();  // it has been set to what it is to be
 
+// restore_files.cc. A directory of the name is there no more: a new one, without a name, is entered in its place.
+bool enter_removed_directory(const char* path);
+void open_removed_directory(const wire::FdEntry& entry);
+void create_inotify(const wire::FdEntry& entry);
+void lock_description(const wire::FdEntry& entry);  // parked
+void set_process_locks();
+i64 open_unnamed(const char* directory, u32 mode);  // a new file without a name, or -errno
+
 u64 slot_fd(u32 slot);  // the number at which a slot is parked
 const wire::FdDetail& detail_of(const wire::FdEntry& entry);
 

@@ -71,7 +71,7 @@ void open_file(const FdEntry& entry) {
 void open_memory_file(const FdEntry& entry) {
   char path[40];
   char* end = write_text(path, "/proc/self/fd/");
-  end = write_signed(end, static_cast<i64>(slot_fd(static_cast<u32>(entry.value))));
+  end = write_signed(end, static_cast<i64>(slot_fd(entry.peer_slot)));
   *end = 0;
   const i64 fd =
       must(raw_syscall(__NR_open, path, entry.flags | O_CLOEXEC, 0), Step::OpenDescriptor, entry.image_fd, 0, path);
@@ -132,6 +132,10 @@ void create(const FdEntry& entry) {
       return create_slave(entry);
     case FdKind::PosixQueue:
       return create_posix_queue(entry);
+    case FdKind::Inotify:
+      return create_inotify(entry);
+    case FdKind::DeletedDirectory:
+      return open_removed_directory(entry);
   }
 }
 
@@ -223,7 +227,10 @@ void move_inherited_fds(Marker& marker) {
 
 void create_fds() {
   const auto* entries = plan_entries<FdEntry>(group().fds);
-  for (u64 i = 0; i < group().fds.count; i++) create(entries[i]);
+  for (u64 i = 0; i < group().fds.count; i++) {
+    create(entries[i]);
+    if (entries[i].kind == FdKind::OpenFile || entries[i].kind == FdKind::MemoryFile) lock_description(entries[i]);
+  }
   fill_sockets();
   connect_sockets();
   finish_sockets();

@@ -20,8 +20,10 @@ constexpr u64 kMostAtOnce = 64 << 20;
 
 void create_segment(const SegmentEntry& segment) {
   const char* name = plan_text(segment.name);
-  const i64 fd = must(raw_syscall(__NR_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING), Step::MakeSegment, 0,
-                      segment.bytes, name);
+  // A file system that cannot hold files without a name gets none: memory is in its place.
+  i64 fd = segment.directory != 0 ? open_unnamed(plan_text(segment.directory), segment.mode) : -ENOENT;
+  if (is_error(fd)) fd = raw_syscall(__NR_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  must(fd, Step::MakeSegment, 0, segment.bytes, name);
   must(raw_syscall(__NR_ftruncate, fd, segment.bytes), Step::MakeSegment, 0, segment.bytes, name);
   must(raw_syscall(__NR_dup3, fd, slot_fd(segment.slot), O_CLOEXEC), Step::MakeSegment, 0, segment.bytes, name);
   raw_syscall(__NR_close, fd);

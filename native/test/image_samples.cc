@@ -185,6 +185,9 @@ void add_objects(Image& i) {
   OpenFile memfd = log;
   memfd.path = "/memfd:ring";
   memfd.memory = 16;
+  log.flock = 2;
+  log.locks = {{-1, LockKind::Description, 1, 2, 3}};
+  log.signal = 37;
   i.open_files = {log, null, memfd};
   i.stdio = {{.stream = 0}, {.stream = 1}};
   i.pipes = {{.read_flags = 04000, .write_flags = 04001, .capacity = 65536, .data = bytes_of("in flight")},
@@ -261,6 +264,7 @@ void add_objects(Image& i) {
   waiting.keep_name = true;
   waiting.directory = "/run";
   i.sockets = {udp, waiting};
+  i.inotifies = {{.flags = 04000, .watches = {{1, "/etc/server.conf", 2}, {3, "/run", 0x80000100}}}};
   i.shared_memory = {{.kind = SharedMemoryKind::Anonymous, .bytes = 8 * kPage, .runs = {{4 * kPage, kPage, 0, 0}}},
                      {.kind = SharedMemoryKind::Memfd, .name = "ring", .bytes = 4097, .mode = 0600, .seals = 6}};
   std::uint32_t object = 1;
@@ -276,6 +280,7 @@ void add_objects(Image& i) {
   i.shared_memory[1].object = object++;
   for (auto& record : i.tcp_connections) record.object = object++;
   for (auto& record : i.sockets) record.object = object++;
+  for (auto& record : i.inotifies) record.object = object++;
 }
 
 // What each number of the first process stands for: objects 1 and 2 are files, 4 and 5 streams, 6 and 7 pipes, 8 a pair.
@@ -285,6 +290,7 @@ void add_descriptors(ProcessImage& i) {
                            {8, 7, 0, false},   {9, 8, 0, false},         {10, 8, 1, true},  {11, 9, 0, true},
                            {12, 10, 0, false}, {13, 11, 0, true},        {14, 12, 0, true}, {15, 13, 0, true},
                            {16, 3, 0, false},  {1'048'575, 14, 0, false}};
+  i.descriptors.locks = {{3, LockKind::Process, 0, 100, 0}, {4, LockKind::Lease, 1, 0, 0}};
 }
 
 // A child that shares memory, a pipe and a file offset with the first, a grandchild that has ended, and an orphan.

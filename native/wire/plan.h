@@ -87,17 +87,19 @@ struct WorkingSetRange {
 };
 
 enum class FdKind : u32 {
-  OpenFile = 1,  // path, flags, file_offset
-  Stdio,         // the new application's own stdio number `value`
-  Pipe,          // two slots: read end in slot, write end in peer_slot (either may be kNoSlot); data to write first
-  SocketPair,    // two slots; data = queued for slot's reader, peer_data = queued for peer's reader
-  Eventfd,       // value = count, flags, semaphore in option
-  Timerfd,       // value = clock id, timer = itimerspec, option = settime flags, ticks
-  Epoll,         // entries come from epoll_entries, after all fds stand
-  Listen,        // socket family/type/protocol, address, backlog, option bits
-  MemoryFile,    // the segment parked at slot `value`, opened anew: flags, file_offset
-  Socket,        // one socket: address to bind to, peer_address to connect to
-  Reopen,        // another description, with flags and file_offset, of what is parked at peer_slot
+  OpenFile = 1,      // path, flags, file_offset
+  Stdio,             // the new application's own stdio number `value`
+  Pipe,              // two slots: read end in slot, write end in peer_slot (either may be kNoSlot); data to write first
+  SocketPair,        // two slots; data = queued for slot's reader, peer_data = queued for peer's reader
+  Eventfd,           // value = count, flags, semaphore in option
+  Timerfd,           // value = clock id, timer = itimerspec, option = settime flags, ticks
+  Epoll,             // entries come from epoll_entries, after all fds stand
+  Listen,            // socket family/type/protocol, address, backlog, option bits
+  MemoryFile,        // the segment parked at peer_slot, opened anew: flags, file_offset
+  Socket,            // one socket: address to bind to, peer_address to connect to
+  Inotify,           // flags, watches
+  DeletedDirectory,  // path, flags, mode: made anew without a name
+  Reopen,            // another description, with flags and file_offset, of what is parked at peer_slot
   Tcp,  // two slots: a connection from address to peer_address; data = queued for slot's reader, peer_data for the other's
   Signalfd,      // value = mask
   Master,        // of a pseudoterminal: data = struct termios2, address = struct winsize, option bits
@@ -137,6 +139,22 @@ struct MessageEntry {
   u32 packet;  // pipes: written in packet mode (O_DIRECT)
 };
 
+// A lock on a file. By slot where it belongs to the open file description, else by the process's number.
+enum class LockKind : u32 { Process = 1, Lease, Description, Whole };  // Whole: flock(2), type is its operation
+struct LockEntry {
+  LockKind kind;
+  u32 fd;
+  u32 type;
+  u32 reserved;
+  i64 start, length;
+  u64 path;
+};
+
+struct WatchEntry {
+  u64 path;
+  u32 number, mask;
+};
+
 struct SocketOptionEntry {
   u32 level, name;
   u64 value, bytes;
@@ -169,6 +187,10 @@ struct FdDetail {
   Array options, peer_options;    // SocketOptionEntry, of either end
   u64 directory;                  // offset: where names that do not begin with '/' count from; 0: as it is
   u32 shutdown, peer_shutdown;    // 1 reading, 2 writing
+  Array locks;                    // LockEntry, of the open file description
+  Array watches;                  // WatchEntry, ascending by number
+  u32 signal;                     // F_SETSIG
+  u32 mode;                       // of a deleted directory
   u32 ends;
   u32 peer_address_bytes;
   u8 peer_address[112];
@@ -205,6 +227,9 @@ struct SegmentEntry {
   u64 bytes;
   u64 name;  // offset of a string
   Array pieces;
+  u64 directory;  // of a deleted file: where to make it, 0: memory file
+  u32 mode;
+  u32 reserved;
 };
 
 // Contents of a segment: `length` bytes of GroupPlan::files[file].
@@ -280,6 +305,7 @@ struct Plan {
   Array undo, removed_segments, pidfds, filters;  // UndoEntry, RemovedSegment (first process), PidfdEntry, FilterEntry
   u32 terminal_slot;     // kNoSlot, or where the controlling terminal of the session that it leads is parked
   i32 foreground_group;  // of that terminal, virtual
+  Array locks;           // LockEntry: those of the process
 };
 
 // What a task is made for.

@@ -67,6 +67,8 @@ enum class Step : u32 {
   CreateSignalfd,  // subject = fd number in the image
   OpenPidfd,       // subject = fd number in the image
   MakeTerminal,    // subject = fd number in the image
+  AddWatch,       // subject = fd number in the image, text = path
+  SetLock,        // subject = fd number in the image, text = path
   Count
 };
 

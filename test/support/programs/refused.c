@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -27,27 +26,12 @@ static void need(int condition, const char* what) {
   exit(1);
 }
 
-static void connect_to_self(void) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t length = sizeof address;
-  int listening = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
-  need(bind(listening, (struct sockaddr*)&address, length) == 0 && listen(listening, 1) == 0, "listen");
-  need(getsockname(listening, (struct sockaddr*)&address, &length) == 0, "getsockname");
-  need(connect(client, (struct sockaddr*)&address, length) == 0 && accept(listening, NULL, NULL) >= 0, "connect");
-}
-
 static void hold(const char* kind) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR1);
-  if (!strcmp(kind, "tcp")) {
-    connect_to_self();
-  } else if (!strcmp(kind, "udp")) {
-    need(socket(AF_INET, SOCK_DGRAM, 0) >= 0, "socket");
-  } else if (!strcmp(kind, "netlink")) {
+  if (!strcmp(kind, "netlink")) {
     need(socket(AF_NETLINK, SOCK_RAW, 0) >= 0, "socket");
-  } else if (!strcmp(kind, "inotify")) {
-    need(inotify_add_watch(inotify_init1(0), "/tmp", IN_CREATE) >= 0, "inotify");
   } else if (!strcmp(kind, "memfd")) {
     need(memfd_create("held", 0) >= 0, "memfd");
   } else if (!strcmp(kind, "signalfd")) {
@@ -79,9 +63,6 @@ static void hold(const char* kind) {
     int id = shmget(IPC_PRIVATE, 8192, 0600);
     char* memory = shmat(id, NULL, 0);
     need(id >= 0 && memory != (void*)-1 && shmctl(id, IPC_RMID, NULL) == 0 && munmap(memory, 4096) == 0, "shm");
-  } else if (!strcmp(kind, "deleted-file")) {
-    char path[] = "deleted-XXXXXX";
-    need(mkstemp(path) >= 0 && unlink(path) == 0, "mkstemp");
   } else if (!strcmp(kind, "terminal")) {
     int master = posix_openpt(O_RDWR | O_NOCTTY);
     need(master >= 0 && unlockpt(master) == 0, "posix_openpt");
