@@ -42,6 +42,7 @@ class Findings {
         lines_.size() == 1 ? "the application has something that cannot be saved: " + lines_.front()
                            : "the application has " + std::to_string(lines_.size()) + " things that cannot be saved");
     error.pid = pid;
+    error.remedy = "docs/state.md lists what is saved, how, and what is not";
     error.details = std::move(lines_);
     return error;
   }

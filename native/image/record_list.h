@@ -36,8 +36,8 @@ using ImageSlots =
     std::tuple<Slot<&Image::runtime>, Slot<&Image::page_files>, Slot<&Image::clock>, Slot<&Image::known_ids>,
                Slot<&Image::shared_memory>, Slot<&Image::open_files>, Slot<&Image::stdio>, Slot<&Image::pipes>,
                Slot<&Image::socket_pairs>, Slot<&Image::eventfds>, Slot<&Image::timerfds>, Slot<&Image::epolls>,
-               Slot<&Image::listening_sockets>, Slot<&Image::tcp_connections>, Slot<&Image::sockets>, Slot<&Image::inotifies>,
-               Slot<&Image::signalfds>, Slot<&Image::pidfds>, Slot<&Image::terminals>,
+               Slot<&Image::listening_sockets>, Slot<&Image::tcp_connections>, Slot<&Image::sockets>,
+               Slot<&Image::inotifies>, Slot<&Image::signalfds>, Slot<&Image::pidfds>, Slot<&Image::terminals>,
                Slot<&Image::posix_queues>, Slot<&Image::semaphores>, Slot<&Image::message_queues>>;
 
 // `process` first: it begins the section.

@@ -101,10 +101,10 @@ enum class FdKind : u32 {
   DeletedDirectory,  // path, flags, mode: made anew without a name
   Reopen,            // another description, with flags and file_offset, of what is parked at peer_slot
   Tcp,  // two slots: a connection from address to peer_address; data = queued for slot's reader, peer_data for the other's
-  Signalfd,      // value = mask
-  Master,        // of a pseudoterminal: data = struct termios2, address = struct winsize, option bits
-  Slave,         // of the master parked at peer_slot, made before
-  PosixQueue,    // path = name, value = mq_maxmsg, ticks = mq_msgsize, data = IpcMessage[data_bytes]
+  Signalfd,    // value = mask
+  Master,      // of a pseudoterminal: data = struct termios2, address = struct winsize, option bits
+  Slave,       // of the master parked at peer_slot, made before
+  PosixQueue,  // path = name, value = mq_maxmsg, ticks = mq_msgsize, data = IpcMessage[data_bytes]
 };
 
 inline constexpr u32 kNoSlot = 0xffffffff;

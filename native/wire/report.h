@@ -57,18 +57,18 @@ enum class Step : u32 {
   SetCredentials,  // subject = effective user or group id
   MakeTask,        // subject = virtual id of the process, or of the leader that a helper stands for
   SetSession,
-  SetGroup,       // subject = virtual id of the group
-  MakeSegment,    // shared memory; text = its name, extent = bytes
-  FillSegment,    // likewise
-  Meet,           // another process of the application died while it was rebuilt
-  ConnectSocket,  // text = printable address
+  SetGroup,        // subject = virtual id of the group
+  MakeSegment,     // shared memory; text = its name, extent = bytes
+  FillSegment,     // likewise
+  Meet,            // another process of the application died while it was rebuilt
+  ConnectSocket,   // text = printable address
   MakeIpc,         // subject = id of the System V object, extent = key
   MakeQueue,       // subject = fd number in the image, text = name
   CreateSignalfd,  // subject = fd number in the image
   OpenPidfd,       // subject = fd number in the image
   MakeTerminal,    // subject = fd number in the image
-  AddWatch,       // subject = fd number in the image, text = path
-  SetLock,        // subject = fd number in the image, text = path
+  AddWatch,        // subject = fd number in the image, text = path
+  SetLock,         // subject = fd number in the image, text = path
   Count
 };
 

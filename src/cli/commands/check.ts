@@ -31,5 +31,6 @@ function describe(report: HostReport): string {
   const verdict = report.ready
     ? paint('green', 'This host can run, checkpoint and restore.')
     : paint('red', 'This host lacks a required feature.');
-  return `${[...lines, verdict].join('\n')}\n`;
+  const more = 'What of a program is saved, how and with which privilege: docs/state.md';
+  return `${[...lines, verdict, more].join('\n')}\n`;
 }
