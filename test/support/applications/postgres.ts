@@ -2,7 +2,7 @@
 // (programs/postgres_session.py), as connections from outside cannot be kept without privilege. Afterwards the server's own checks and the
 // sums over all accounts tell whether anything was lost.
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { get as httpGet } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -118,6 +118,12 @@ export const postgres: Application = {
           },
         );
         expect(check).toMatchObject({ code: 0, stderr: '' });
+        const log = readFileSync(join(sockets, 'server.log'), 'utf8').split('\n');
+        // A client that ends is told of too; what is wrong with the data or with a call is an error or worse.
+        const complaints = log.filter(
+          (line) => /ERROR|PANIC|WARNING|corrupt|invalid/.test(line) && !/canceling/.test(line),
+        );
+        expect(complaints, 'what the server complains of').toEqual([]);
       },
     };
   },

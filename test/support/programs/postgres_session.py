@@ -22,7 +22,8 @@ def program(name, *words):
     return [os.path.join(binaries, name), *words]
 
 
-server = subprocess.Popen(program("postgres", "-D", data, "-k", sockets, "-c", "listen_addresses="))
+log = open(os.path.join(sockets, "server.log"), "ab")
+server = subprocess.Popen(program("postgres", "-D", data, "-k", sockets, "-c", "listen_addresses="), stderr=log)
 for _ in range(600):
     if subprocess.call(program("pg_isready", "-q", "-h", sockets)) == 0:
         break
