@@ -130,7 +130,7 @@ TEST(validate_refuses_bad_objects) {
       {"listening-socket 0: an address of another family", [](Image& i) { i.listening_sockets[0].family = 10; }},
       {"listening-socket 0: no socket address", [](Image& i) { i.listening_sockets[0].address.resize(113); }},
       {"listening-socket 0: undefined options", [](Image& i) { i.listening_sockets[0].options = 128; }},
-      {"shared-memory 0: no such kind", [](Image& i) { i.shared_memory[0].kind = static_cast<SharedMemoryKind>(5); }},
+      {"shared-memory 0: no such kind", [](Image& i) { i.shared_memory[0].kind = static_cast<SharedMemoryKind>(6); }},
       {"shared-memory 0: no absolute path", [](Image& i) { i.shared_memory[0].kind = SharedMemoryKind::File; }},
       {"shared-memory 0: no memory is that large", [](Image& i) { i.shared_memory[0].bytes = ~0ull; }},
       {"shared-memory 0, run 0 at 0x8000: reaches beyond",
