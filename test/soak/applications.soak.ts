@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { applicationCourse, expectNoGrowth } from '../support/applications/application.js';
-import { applications } from '../support/applications/index.js';
+import { longRunning as applications } from '../support/applications/index.js';
 import { users } from '../support/users.js';
 
 const cycles = Number(process.env.STASIS_SOAK_CYCLES ?? 50);

@@ -39,8 +39,9 @@ function wrk(home: TestHome, port: number, path: string): { stop(): Promise<void
   };
 }
 
-export const nginx: Application = {
-  name: 'nginx',
+/** `busy`: with wrk at work during the checkpoint, whose connections are lost. */
+const nginxServer = (name: string, busy: boolean): Application => ({
+  name,
   cycleMs: 12_000,
   async start(home) {
     const port = await freePort();
@@ -84,7 +85,7 @@ http { access_log ${root}/logs/access.log; ${places.map((place) => `${place}_tem
     return {
       checkpoint: ['--tcp-close'],
       async load() {
-        load = wrk(home, port, '/small');
+        if (busy) load = wrk(home, port, '/small');
         await until('requests', () => digestOf(port, '/page').then((digest) => digest === expected), { ms: 10_000 });
       },
       async check(cycle) {
@@ -93,7 +94,10 @@ http { access_log ${root}/logs/access.log; ${places.map((place) => `${place}_tem
       },
     };
   },
-};
+});
+
+export const nginx = nginxServer('nginx', false);
+export const nginxBusy = nginxServer('nginx-busy', true);
 
 export const nodeCluster: Application = {
   name: 'node-cluster',
