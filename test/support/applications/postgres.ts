@@ -118,6 +118,7 @@ export const postgres: Application = {
           },
         );
         expect(check).toMatchObject({ code: 0, stderr: '' });
+        expect(await order(port, '/quit')).toBe('the server ended 0');
         const log = readFileSync(join(sockets, 'server.log'), 'utf8').split('\n');
         // A client that ends is told of too; what is wrong with the data or with a call is an error or worse.
         const complaints = log.filter(

@@ -7,6 +7,7 @@ connection each, so that nothing outside holds a connection at a checkpoint:
     /commit     the transaction is committed
     /load       pgbench starts, and goes on until
     /unload     it is ended
+    /quit       the server shuts down, and removes its shared memory
 """
 import http.server
 import os
@@ -65,6 +66,11 @@ def order(path):
     if name == "unload":
         bench.send_signal(signal.SIGINT)
         return f"pgbench ended {bench.wait(20)}"
+    if name == "quit":
+        psql.stdin.close()
+        psql.wait(20)
+        server.send_signal(signal.SIGINT)
+        return f"the server ended {server.wait(30)}"
     raise ValueError(path)
 
 
