@@ -88,8 +88,7 @@ restore::ChangedFiles changed_files_of(const Options& options) {
   if (!options.has("files")) return restore::ChangedFiles::Fail;
   const std::string policy = options.text("files");
   if (policy == "keep") return restore::ChangedFiles::Keep;
-  if (policy == "restore-content") return restore::ChangedFiles::RestoreContent;
-  if (policy != "fail") options.complain("files", "'fail', 'keep' or 'restore-content'");
+  if (policy != "fail") options.complain("files", "'fail' or 'keep'");
   return restore::ChangedFiles::Fail;
 }
 

@@ -30,8 +30,7 @@ struct PageFileLocation {
 // What happens where a file that the application has open for writing has changed since the checkpoint.
 enum class ChangedFiles {
   Fail,
-  Keep,            // the application goes on with the file as it is
-  RestoreContent,  // the file is put aside, and what the image holds put in its place
+  Keep,  // the application goes on with the file as it is
 };
 
 struct RestoreInputs {

@@ -30,20 +30,13 @@ export interface CheckpointOptions {
    * If they might need more, the application stands still while the pages are written. Default: half of the memory that is available.
    */
   readonly maxCopy?: number;
-  /** Also stores the content of files open for writing, up to so many bytes of each; `true`: 64 MiB. */
-  readonly saveFiles?: boolean | number;
-  /** Keeps TCP connections to programs outside the application; needs CAP_NET_ADMIN. Without this or `tcpClose` they are an error. */
-  readonly tcpEstablished?: boolean;
-  /** The restored application finds TCP connections to programs outside reset. */
+  /** The restored application finds TCP connections to programs outside reset. Without it they are an error. */
   readonly tcpClose?: boolean;
-  /** Lets messages of POSIX message queues be taken out and put back, which a kill in that moment would lose. */
-  readonly takeQueues?: boolean;
   readonly signal?: AbortSignal;
   /** Milliseconds for the whole checkpoint; default ten minutes. */
   readonly timeout?: number;
 }
 
-const defaultSavedFileBytes = 64 * 1024 * 1024;
 const defaultTimeoutMs = 600_000;
 /** Node fires a timer beyond this at once. */
 const maxTimerMs = 2 ** 31 - 1;
@@ -108,17 +101,13 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
   }
 }
 
-type KindOptions = Pick<NativeOptions, 'maxCopy' | 'saveFiles' | 'tcpEstablished' | 'tcpClose' | 'takeQueues'>;
+type KindOptions = Pick<NativeOptions, 'maxCopy' | 'tcpClose'>;
 
 function checkKinds(options: CheckpointOptions): KindOptions {
-  const { maxCopy, saveFiles, tcpEstablished, tcpClose, takeQueues } = options;
-  const saved = saveFiles === true ? defaultSavedFileBytes : saveFiles === false ? undefined : saveFiles;
+  const { maxCopy, tcpClose } = options;
   return {
     ...(maxCopy === undefined ? {} : { maxCopy: checkBytes('options.maxCopy', maxCopy) }),
-    ...(saved === undefined ? {} : { saveFiles: checkBytes('options.saveFiles', saved) }),
-    tcpEstablished: checkFlag('options.tcpEstablished', tcpEstablished),
     tcpClose: checkFlag('options.tcpClose', tcpClose),
-    takeQueues: checkFlag('options.takeQueues', takeQueues),
   };
 }
 

@@ -12,10 +12,7 @@ interface Options {
   readonly leaveRunning?: boolean;
   readonly timeout?: string;
   readonly maxCopy?: number;
-  readonly saveFiles?: true | number;
-  readonly tcpEstablished?: boolean;
   readonly tcpClose?: boolean;
-  readonly takeQueues?: boolean;
 }
 
 export function define(command: Command, run: ActionRunner): void {
@@ -29,22 +26,16 @@ export function define(command: Command, run: ActionRunner): void {
       'with --leave-running: memory that the copy of the application may use, such as 512M',
       parseSize,
     )
-    .option('--save-files [size]', 'also store files open for writing, each up to 64M or this size', parseSize)
-    .option('--tcp-established', 'keep TCP connections to programs outside (needs CAP_NET_ADMIN)')
     .option('--tcp-close', 'let TCP connections to programs outside be reset in the restored application')
-    .option('--take-queues', 'let messages of POSIX message queues be taken out and put back')
     .action((nameOrId: string, options: Options) =>
       run(async (output) => {
         const timeout = options.timeout === undefined ? undefined : parseDuration(options.timeout);
         const stasis = await Stasis.open();
         const application = await stasis.application(nameOrId);
-        const { maxCopy, saveFiles, tcpEstablished = false, tcpClose = false, takeQueues = false } = options;
+        const { maxCopy, tcpClose = false } = options;
         const kinds = {
-          tcpEstablished,
           tcpClose,
-          takeQueues,
           ...(maxCopy === undefined ? {} : { maxCopy }),
-          ...(saveFiles === undefined ? {} : { saveFiles }),
         };
         const leaveRunning = options.leaveRunning ?? false;
         const snapshot = await interruptible((signal) =>
