@@ -138,11 +138,12 @@ Status Checkpoint::look_once(bool& passing) {
     all_passing = all_passing && member_passing;
     tree_.members.push_back(std::move(member).value());
   }
-  objects_.emplace(STASIS_TRY(Objects::read(tree_.subjects(), shared_links_)));
-  SharedMemories shared([this] { return objects_->next(); });
+  // Ended with this look: duplicates of the application's descriptors would keep alive what it closes from here on.
+  Objects objects = STASIS_TRY(Objects::read(tree_.subjects(), shared_links_));
+  SharedMemories shared([&objects] { return objects.next(); });
   image::Image scratch;
-  STASIS_TRY(shared.save_descriptors(*objects_, scratch, findings));
-  STASIS_TRY(save_fds(*objects_, scratch, findings));
+  STASIS_TRY(shared.save_descriptors(objects, scratch, findings));
+  STASIS_TRY(save_fds(objects, scratch, findings));
   STASIS_TRY(save_system_v(tree_.subjects(), notes_, scratch, findings));
   bool starting = false;
   for (const auto& member : tree_.members) {

@@ -13,6 +13,8 @@ export interface Running {
   readonly restore?: readonly string[];
   /** Brings it into the midst of its work. */
   load(cycle: number): Promise<void>;
+  /** Ends what works on it from outside, so that only its own processes are left. */
+  unload?(): Promise<void>;
   /** After a restore: everything is there and it goes on. */
   check(cycle: number): Promise<void>;
   /** After the last cycle: what can only be looked at when it has stopped working. */

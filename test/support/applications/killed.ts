@@ -72,6 +72,7 @@ class Victim {
     if (keeper) kill(keeper.pid);
     else child.kill('SIGKILL');
     await ended;
+    await this.running.unload?.();
   }
 
   async state(): Promise<string> {

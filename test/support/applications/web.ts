@@ -39,9 +39,9 @@ function wrk(home: TestHome, port: number, path: string): { stop(): Promise<void
   };
 }
 
-/** `busy`: with wrk at work during the checkpoint, whose connections are lost. */
-const nginxServer = (name: string, busy: boolean): Application => ({
-  name,
+/** With wrk at work during the checkpoint, whose connections are lost. */
+export const nginx: Application = {
+  name: 'nginx',
   cycleMs: 12_000,
   async start(home) {
     const port = await freePort();
@@ -85,8 +85,11 @@ http { access_log ${root}/logs/access.log; ${places.map((place) => `${place}_tem
     return {
       checkpoint: ['--tcp-close'],
       async load() {
-        if (busy) load = wrk(home, port, '/small');
+        load = wrk(home, port, '/small');
         await until('requests', () => digestOf(port, '/page').then((digest) => digest === expected), { ms: 10_000 });
+      },
+      async unload() {
+        await load?.stop();
       },
       async check(cycle) {
         for (let i = 0; i < 30; i++) expect(await digestOf(port, '/page'), `cycle ${cycle}`).toBe(expected);
@@ -94,10 +97,7 @@ http { access_log ${root}/logs/access.log; ${places.map((place) => `${place}_tem
       },
     };
   },
-});
-
-export const nginx = nginxServer('nginx', false);
-export const nginxBusy = nginxServer('nginx-busy', true);
+};
 
 export const nodeCluster: Application = {
   name: 'node-cluster',
