@@ -41,6 +41,7 @@
       "native/checkpoint/sockets.cc",
       "native/checkpoint/stdio.cc",
       "native/checkpoint/sysv.cc",
+      "native/checkpoint/sysv_users.cc",
       "native/checkpoint/tcp.cc",
       "native/checkpoint/terminals.cc",
       "native/checkpoint/threads.cc",

@@ -356,7 +356,9 @@ Result<Outcome> Checkpoint::run() {
   if (!options_.leave_running) {
     objects_->reset_connections();
     STASIS_TRY(end_application(tree_));
-    remove_system_v(image_, tree_.subjects());
+    for (std::string& warning : remove_system_v(image_, tree_.subjects())) {
+      outcome_.warnings.push_back(std::move(warning));
+    }
     outcome_.ended = true;
   }
   let_go();

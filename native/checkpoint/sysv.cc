@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
+#include "checkpoint/sysv_users.h"
 #include "wire/notes.h"
 
 namespace stasis::checkpoint {
@@ -53,8 +55,31 @@ Result<std::vector<IdRow>> rows_of(const Subject& subject) {
 
 bool is_gone(int error) { return error == EINVAL || error == EIDRM; }
 
-Status save_set(const Subject& subject, std::int32_t id, std::int32_t known_as, image::Image& image,
+std::string name_of(const char* what, std::int32_t id, std::int32_t key) {
+  char text[96];
+  std::snprintf(text, sizeof text, key == 0 ? "%s, %d" : "%s, %d with the key 0x%x", what, id,
+                static_cast<std::uint32_t>(key));
+  return text;
+}
+
+// What the kernel tells of others who use it, and what the notes tell: an object that was there before the application may be in use without
+// a trace.
+void refuse_outsiders(Members members, const std::string& name, const ipc_perm& permissions, bool made,
+                      const ObjectUsers& users, Findings& findings) {
+  const Subject& subject = *members.front();
+  if (permissions.__key != IPC_PRIVATE && !made) {
+    findings.add(subject.where(), name + ", that the application has found and not made: others may use it",
+                 "let the program make it, or remove what an earlier run has left (ipcrm) and start it anew");
+    return;
+  }
+  const std::string who = users.outsider(members);
+  if (who.empty()) return;
+  findings.add_passing(subject.where(), name + ", that " + who, "start all that use it with the application");
+}
+
+Status save_set(Members members, std::int32_t id, std::int32_t known_as, bool made, image::Image& image,
                 Findings& findings) {
+  const Subject& subject = *members.front();
   semid_ds description{};
   if (::semctl(id, 0, IPC_STAT, SemaphoreArgument{.description = &description}) != 0) {
     if (is_gone(errno)) return {};
@@ -63,6 +88,8 @@ Status save_set(const Subject& subject, std::int32_t id, std::int32_t known_as, 
                  "run the checkpoint as their owner");
     return {};
   }
+  refuse_outsiders(members, name_of("System V semaphores", id, description.sem_perm.__key), description.sem_perm, made,
+                   users_of(id, description), findings);
   image::Semaphores record;
   record.system = object_of(known_as, description.sem_perm);
   record.mode = description.sem_perm.mode & 0777;
@@ -94,8 +121,9 @@ Status copy_messages(std::int32_t id, std::uint64_t count, image::MessageQueue& 
   return {};
 }
 
-Status save_queue(const Subject& subject, std::int32_t id, std::int32_t known_as, image::Image& image,
+Status save_queue(Members members, std::int32_t id, std::int32_t known_as, bool made, image::Image& image,
                   Findings& findings) {
+  const Subject& subject = *members.front();
   msqid_ds description{};
   if (::msgctl(id, IPC_STAT, &description) != 0) {
     if (is_gone(errno)) return {};
@@ -104,6 +132,8 @@ Status save_queue(const Subject& subject, std::int32_t id, std::int32_t known_as
                  "run the checkpoint as its owner");
     return {};
   }
+  refuse_outsiders(members, name_of("a System V message queue", id, description.msg_perm.__key), description.msg_perm,
+                   made, users_of(description), findings);
   image::MessageQueue record;
   record.system = object_of(known_as, description.msg_perm);
   record.mode = description.msg_perm.mode & 0777;
@@ -111,6 +141,20 @@ Status save_queue(const Subject& subject, std::int32_t id, std::int32_t known_as
   if (subject.phase == Phase::Stopped) STASIS_TRY(copy_messages(id, description.msg_qnum, record));
   image.message_queues.push_back(std::move(record));
   return {};
+}
+
+// A segment that nobody has attached shows in no mapping.
+void refuse_segment(const Subject& subject, std::int32_t id, bool made, Findings& findings) {
+  shmid_ds description{};
+  if (::shmctl(id, IPC_STAT, &description) != 0) return;  // gone, or none of its business
+  const std::string name = name_of("a System V segment", id, description.shm_perm.__key);
+  if (description.shm_nattch == 0 && made) {
+    findings.add_passing(subject.where(), name + ", that no process has attached",
+                         "attach it (shmat) or remove it before the checkpoint");
+  } else if (description.shm_perm.__key != IPC_PRIVATE && !made && description.shm_nattch != 0) {
+    findings.add(subject.where(), name + ", that the application has found and not made: others may use it",
+                 "let the program make it, or remove what an earlier run has left (ipcrm) and start it anew");
+  }
 }
 
 }  // namespace
@@ -138,11 +182,13 @@ Status read_notes(const Subject& subject, const ProcessMemory& memory, Notes& no
       notes.undo.push_back({.id = static_cast<std::int32_t>(note.key >> 32),
                             .number = static_cast<std::uint32_t>(note.key),
                             .adjustment = adjustment});
-    } else if (note.kind == wire::NoteKind::Object) {
+    } else if (note.kind == wire::NoteKind::Object || note.kind == wire::NoteKind::Made) {
       const auto id = static_cast<std::int32_t>(note.key >> 8);
       const auto kind = static_cast<wire::NotedObject>(note.key & 255);
-      if (kind == wire::NotedObject::Semaphore) notes.semaphores.insert(id);
-      if (kind == wire::NotedObject::MessageQueue) notes.queues.insert(id);
+      Notes::Objects& objects = kind == wire::NotedObject::Semaphore      ? notes.semaphores
+                                : kind == wire::NotedObject::MessageQueue ? notes.queues
+                                                                          : notes.segments;
+      (note.kind == wire::NoteKind::Made ? objects.made : objects.known).insert(id);
     }
     at += note.bytes;
   }
@@ -178,23 +224,31 @@ Status describe_segment(const Subject& subject, std::uint64_t inode, std::uint64
 Status save_system_v(Members members, const Notes& notes, image::Image& image, Findings& findings) {
   const Subject& subject = *members.front();
   const std::vector<IdRow> rows = STASIS_TRY(rows_of(subject));
-  std::set<std::int32_t> sets = notes.semaphores, queues = notes.queues;  // as the program knows them
-  for (const IdRow& row : rows) {
-    if (row.kind == wire::IdKind::Semaphore) sets.insert(static_cast<std::int32_t>(row.virtual_id));
-    if (row.kind == wire::IdKind::MessageQueue) queues.insert(static_cast<std::int32_t>(row.virtual_id));
+  // Ids in the notes are those that the program knows. The table of ids has more than the application's own: all that it has listed, as ipcs does.
+  for (const std::int32_t id : notes.segments.known) {
+    refuse_segment(subject, system_id(rows, wire::IdKind::SharedMemory, id), notes.segments.made.contains(id),
+                   findings);
   }
-  for (const std::int32_t id : sets) {
-    STASIS_TRY(save_set(subject, system_id(rows, wire::IdKind::Semaphore, id), id, image, findings));
+  for (const std::int32_t id : notes.semaphores.known) {
+    STASIS_TRY(save_set(members, system_id(rows, wire::IdKind::Semaphore, id), id, notes.semaphores.made.contains(id),
+                        image, findings));
   }
-  for (const std::int32_t id : queues) {
-    STASIS_TRY(save_queue(subject, system_id(rows, wire::IdKind::MessageQueue, id), id, image, findings));
+  for (const std::int32_t id : notes.queues.known) {
+    STASIS_TRY(save_queue(members, system_id(rows, wire::IdKind::MessageQueue, id), id, notes.queues.made.contains(id),
+                          image, findings));
   }
   return {};
 }
 
-void remove_system_v(const image::Image& image, Members members) {
+std::vector<std::string> remove_system_v(const image::Image& image, Members members) {
+  std::vector<std::string> stay;
   const auto rows = rows_of(*members.front());
-  if (!rows.ok()) return;
+  if (!rows.ok()) return stay;
+  const auto is_used = [&](const std::string& name, const ObjectUsers& users) {
+    const std::string who = users.outsider(members);
+    if (!who.empty()) stay.push_back(name + ", stays, since it is one that " + who);
+    return !who.empty();
+  };
   for (const image::SharedMemory& memory : image.shared_memory) {
     if (memory.kind != image::SharedMemoryKind::SystemV) continue;
     const std::int32_t id = system_id(rows.value(), wire::IdKind::SharedMemory, memory.system.id);
@@ -202,11 +256,20 @@ void remove_system_v(const image::Image& image, Members members) {
     if (::shmctl(id, IPC_STAT, &description) == 0 && description.shm_nattch == 0) ::shmctl(id, IPC_RMID, nullptr);
   }
   for (const image::Semaphores& set : image.semaphores) {
-    ::semctl(system_id(rows.value(), wire::IdKind::Semaphore, set.system.id), 0, IPC_RMID);
+    const std::int32_t id = system_id(rows.value(), wire::IdKind::Semaphore, set.system.id);
+    semid_ds description{};
+    if (::semctl(id, 0, IPC_STAT, SemaphoreArgument{.description = &description}) != 0) continue;
+    if (!is_used(name_of("System V semaphores", id, set.system.key), users_of(id, description)))
+      ::semctl(id, 0, IPC_RMID);
   }
   for (const image::MessageQueue& queue : image.message_queues) {
-    ::msgctl(system_id(rows.value(), wire::IdKind::MessageQueue, queue.system.id), IPC_RMID, nullptr);
+    const std::int32_t id = system_id(rows.value(), wire::IdKind::MessageQueue, queue.system.id);
+    msqid_ds description{};
+    if (::msgctl(id, IPC_STAT, &description) != 0) continue;
+    if (!is_used(name_of("a System V message queue", id, queue.system.key), users_of(description)))
+      ::msgctl(id, IPC_RMID, nullptr);
   }
+  return stay;
 }
 
 }  // namespace stasis::checkpoint

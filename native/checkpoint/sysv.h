@@ -9,9 +9,12 @@ namespace stasis::checkpoint {
 
 // What the notes of all members' runtimes say (wire/notes.h).
 struct Notes {
-  std::vector<image::OwnFilter> filters;      // of the process asked last
-  std::vector<image::SemaphoreUndo> undo;     // likewise
-  std::set<std::int32_t> semaphores, queues;  // of all
+  std::vector<image::OwnFilter> filters;   // of the process asked last
+  std::vector<image::SemaphoreUndo> undo;  // likewise
+  struct Objects {
+    std::set<std::int32_t> known, made;  // ids; those asked for, and of them those that were not there before
+  };
+  Objects segments, semaphores, queues;  // of all
 };
 Status read_notes(const Subject& subject, const ProcessMemory& memory, Notes& notes);
 
@@ -26,11 +29,12 @@ bool is_segment(const std::string& name);
 Status describe_segment(const Subject& subject, std::uint64_t inode, std::uint64_t attached,
                         image::SharedMemory& record, Findings& findings);
 
-// The sets and queues that the members have asked for, and those that their table of ids has. Contents are looked at only when
-// the application is stopped.
+// The sets and queues that the members have asked for. Contents are looked at only when the application is stopped. What somebody outside may
+// use is refused: a checkpoint that ends the application would take it away (sysv_users.h).
 Status save_system_v(Members members, const Notes& notes, image::Image& image, Findings& findings);
 
-// After the application's end: what it has left is in the image.
-void remove_system_v(const image::Image& image, Members members);
+// After the application's end: what it has left is in the image. Returns a warning for each object that somebody outside has begun to use since
+// it was looked at, which stays.
+std::vector<std::string> remove_system_v(const image::Image& image, Members members);
 
 }  // namespace stasis::checkpoint

@@ -82,12 +82,14 @@ i64 control(Trap& trap, IdKind kind) {
 }
 
 i64 get(Trap& trap, IdKind kind) {
-  i64 result = raw_syscall(static_cast<i64>(trap.number), trap.arguments[0], trap.arguments[1], trap.arguments[2]);
+  bool made;
+  i64 result = get_object(trap, &made);
   if (result >= 0) result = virtual_object(kind, static_cast<i32>(result));
-  note_object(kind == IdKind::Semaphore      ? wire::NotedObject::Semaphore
-              : kind == IdKind::MessageQueue ? wire::NotedObject::MessageQueue
-                                             : wire::NotedObject::SharedMemory,
-              result);
+  const wire::NotedObject noted = kind == IdKind::Semaphore      ? wire::NotedObject::Semaphore
+                                  : kind == IdKind::MessageQueue ? wire::NotedObject::MessageQueue
+                                                                 : wire::NotedObject::SharedMemory;
+  note_object(noted, result);
+  if (made) note_made(noted, result);
   return result;
 }
 

@@ -4,6 +4,7 @@
 // Numbers in notes are those that the program knows.
 #include "runtime/ipc_notes.h"
 
+#include <linux/ipc.h>
 #include <linux/sem.h>
 
 #include "runtime/notes.h"
@@ -29,10 +30,35 @@ void note_undo(u32 id, u32 number, i64 adjustment) {
   finish_note(note, NoteKind::Undo, key);
 }
 
-void note_object(NotedObject kind, i64 id) {
+namespace {
+
+void note_about(NoteKind about, NotedObject kind, i64 id) {
   const u64 key = static_cast<u64>(id) << 8 | static_cast<u64>(kind);
-  if (id < 0 || !owns_memory() || find_note(NoteKind::Object, key) != nullptr) return;
-  if (auto* note = begin_note(0); note != nullptr) finish_note(note, NoteKind::Object, key);
+  if (id < 0 || !owns_memory() || find_note(about, key) != nullptr) return;
+  if (auto* note = begin_note(0); note != nullptr) finish_note(note, about, key);
+}
+
+}  // namespace
+
+void note_object(NotedObject kind, i64 id) { note_about(NoteKind::Object, kind, id); }
+void note_made(NotedObject kind, i64 id) { note_about(NoteKind::Made, kind, id); }
+
+// The kernel does not tell whether it has made an object or found one, unless it is asked to make one only.
+i64 get_object(Trap& trap, bool* made) {
+  u64& flags = trap.arguments[trap.number == __NR_msgget ? 1 : 2];
+  const bool is_private = static_cast<i32>(trap.arguments[0]) == IPC_PRIVATE;
+  const bool exclusively = (flags & IPC_CREAT) != 0 && (flags & IPC_EXCL) != 0;
+  if ((flags & IPC_CREAT) != 0 && !exclusively && !is_private) {
+    const u64 asked = flags;
+    flags |= IPC_EXCL;
+    const i64 result = issue_once(trap);
+    flags = asked;
+    *made = result >= 0;
+    if (result != -EEXIST) return result;
+  } else {
+    *made = is_private || exclusively;
+  }
+  return issue_once(trap);
 }
 
 i64 complete_semaphores(const arch::KernelUcontext& program, i64 result) {
@@ -57,11 +83,13 @@ i64 trapped_ipc_base(Trap& trap) {
     case __NR_semget:
     case __NR_msgget:
     case __NR_shmget: {
-      const i64 result = issue_once(trap);
-      note_object(trap.number == __NR_semget   ? NotedObject::Semaphore
-                  : trap.number == __NR_msgget ? NotedObject::MessageQueue
-                                               : NotedObject::SharedMemory,
-                  result);
+      bool made;
+      const i64 result = get_object(trap, &made);
+      const NotedObject kind = trap.number == __NR_semget   ? NotedObject::Semaphore
+                               : trap.number == __NR_msgget ? NotedObject::MessageQueue
+                                                            : NotedObject::SharedMemory;
+      note_object(kind, result);
+      if (made) note_made(kind, result);
       return result;
     }
     default:

@@ -7,8 +7,12 @@
 
 namespace stasis::runtime {
 
-// The program has the object. `id` is as the program knows it; a negative one is nobody's.
+// The program has the object, and has made it. `id` is as the program knows it; a negative one is nobody's.
 void note_object(wire::NotedObject kind, i64 id);
+void note_made(wire::NotedObject kind, i64 id);
+
+// semget(2), msgget(2) or shmget(2) as the program has asked for it. `made` tells whether the object was not there before.
+i64 get_object(Trap& trap, bool* made);
 
 // The process has to undo so much at its end.
 void note_undo(u32 id, u32 number, i64 adjustment);

@@ -71,6 +71,7 @@ i64 checked(i64 result, const IpcEntry& entry) {
 void register_object(const IpcEntry& entry, IdKind kind, NotedObject noted, i64 id) {
   if (!place_object(kind, entry.id, static_cast<i32>(id))) fail(entry, -ENOSPC);
   note_object(noted, entry.id);
+  note_made(noted, entry.id);
 }
 
 // What a program that was killed has left behind under the key: of the same size, and attached by nobody.

@@ -16,6 +16,7 @@ enum class NoteKind : u32 {
   Filter = 1,  // seccomp filter: key = flags of seccomp(2); then struct sock_filter[]
   Object = 2,  // key = id << 8 | kind of object (NotedObject): semget(2), msgget(2), shmget(2)
   Undo = 3,    // key = id << 32 | number of the semaphore; then an i64: what the process has to add at its end
+  Made = 5,    // key as of Object: the object was not there before the program asked for it
   Watch = 4,   // key = hash of the path; then the path that inotify_add_watch(2) was called with, absolute, and a NUL
 };
 
