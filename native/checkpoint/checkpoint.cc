@@ -23,6 +23,7 @@
 #include "checkpoint/tree.h"
 #include "image/files.h"
 #include "image/tree.h"
+#include "os/aside.h"
 #include "os/build_id.h"
 #include "os/file.h"
 #include "os/pidfd.h"
@@ -78,6 +79,8 @@ class Checkpoint {
   Status look_once(bool& passing);
   Status look_at(Member& member, Findings& findings, bool& passing);
   Status stop();
+  Status read_stopped();
+  Status read_descriptors(Members members);
   Status read_state();
   Status look_again();
   Status read_files();
@@ -95,6 +98,8 @@ class Checkpoint {
   SharedLinks shared_links_;
   MappedFileFacts file_facts_;
   std::optional<Objects> objects_;
+  std::vector<std::vector<procfs::MapLine>> maps_;      // of the instant, a list for each member ...
+  std::vector<std::unique_ptr<PresentPages>> present_;  // ... and what they tell of shared memory
   std::optional<SharedMemories> shared_memories_;
   CopyRoom copy_room_;
   Clock::time_point stopped_at_;
@@ -194,19 +199,45 @@ Status Checkpoint::stop() {
 }
 
 // Steps 3 and 4: from here on every thread stands at a home stop.
-Status Checkpoint::read_state() {
+//
+// Mappings and descriptors are read meanwhile: neither needs the threads.
+Status Checkpoint::read_stopped() {
   tree_.set_phase(Phase::Stopped);
-  const Deadline deadline = Deadline::in(options_.stop_deadline);
-  std::vector<std::unique_ptr<SettingsReader>> settings;
-  std::vector<ProcessTraits> traits(tree_.members.size());
-  std::vector<tracer::ProcessToRead> wanted;
   for (const auto& member : tree_.members) {
     member->status = STASIS_TRY(procfs::read_status(member->pid()));
     // A thread may have changed its state on the way out of the runtime.
     STASIS_TRY(read_runtime(*member->memory, member->subject));
+  }
+  const Members members = tree_.subjects();
+  Aside descriptors([&] { return read_descriptors(members); });
+  STASIS_TRY(read_state());
+  STASIS_TRY(descriptors.wait());
+  return read_files();
+}
+
+Status Checkpoint::read_descriptors(Members members) {
+  for (const Subject* member : members) {
+    if (options_.leave_running) maps_.push_back(STASIS_TRY(procfs::read_maps(member->pid)));
+  }
+  objects_.emplace(STASIS_TRY(Objects::read(members, shared_links_)));
+  return {};
+}
+
+Status Checkpoint::read_state() {
+  const Deadline deadline = Deadline::in(options_.stop_deadline);
+  std::vector<std::unique_ptr<SettingsReader>> settings;
+  std::vector<ProcessTraits> traits(tree_.members.size());
+  std::vector<tracer::ProcessToRead> wanted;
+  if (options_.leave_running) {
+    std::vector<const std::vector<procfs::MapLine>*> earlier;
+    for (const auto& member : tree_.members) earlier.push_back(&member->earlier_maps);
+    present_ = ask_present(earlier);
+  }
+  for (const auto& member : tree_.members) {
     settings.push_back(std::make_unique<SettingsReader>(member->subject));
     wanted.push_back({&*member->session, &member->settled, &*member->memory, &member->subject.runtime, member->caught(),
                       settings.back()->questions(traits[wanted.size()])});
+    if (options_.leave_running) wanted.back().questions.push_back(present_[wanted.size() - 1].get());
   }
   auto states = STASIS_TRY(tracer::read_processes(wanted, deadline, tree_.cancel));
   std::optional<image::Clock> clock;
@@ -250,7 +281,6 @@ Status Checkpoint::look_again() {
 
 Status Checkpoint::read_files() {
   Findings findings;
-  objects_.emplace(STASIS_TRY(Objects::read(tree_.subjects(), shared_links_)));
   shared_memories_.emplace([this] { return objects_->next(); });
   STASIS_TRY(shared_memories_->save_descriptors(*objects_, image_, findings));
   STASIS_TRY(save_fds(*objects_, image_, findings));
@@ -266,15 +296,23 @@ Result<bool> Checkpoint::hold_pages() {
   const bool adopts = std::any_of(image_.processes.begin(), image_.processes.end(),
                                   [](const image::ProcessImage& section) { return section.process.subreaper; });
   if (!options_.leave_running || adopts || !may_copy(tree_)) return false;
-  std::vector<std::vector<procfs::MapLine>> lines;
-  std::vector<tracer::Question*> questions;
-  for (const auto& member : tree_.members) {
-    lines.push_back(STASIS_TRY(procfs::read_maps(member->pid())));
-    questions.push_back(shared_memories_->show_all(member->subject, lines.back()));
+  const auto questions = shared_memories_->show_all(tree_.subjects(), maps_, present_);
+  const bool known =
+      std::all_of(questions.begin(), questions.end(), [](const auto* question) { return question == nullptr; });
+  std::optional<Aside> copying;
+  if (known) {
+    STASIS_TRY(shared_memories_->plan_copy(copy_room_));
+    copying.emplace([this] { return shared_memories_->copy(); });
   }
-  const Status held = HeldPages::make(tree_, std::move(lines), questions, Deadline::in(options_.stop_deadline));
+  const Status held = HeldPages::make(tree_, std::move(maps_), questions, Deadline::in(options_.stop_deadline));
+  if (held.ok() && !known) {
+    STASIS_TRY(shared_memories_->plan_copy(copy_room_));
+    copying.emplace([this] { return shared_memories_->copy(); });
+  }
+  if (held.ok()) STASIS_TRY(shared_memories_->copy());
+  if (copying.has_value()) STASIS_TRY(copying->wait());
   if (held.ok()) {
-    STASIS_TRY(shared_memories_->copy(copy_room_));
+    shared_memories_->keep_copies();
     return true;
   }
   if (held.error().error != EAGAIN && held.error().error != ENOMEM) return held.error();
@@ -346,8 +384,7 @@ Result<Outcome> Checkpoint::run() {
     outcome_.warnings.push_back(
         "the application's keeper has ended: orphans of it that left its session are not known");
   }
-  STASIS_TRY(read_state());
-  STASIS_TRY(read_files());
+  STASIS_TRY(read_stopped());
   outcome_.copied = STASIS_TRY(hold_pages());
   if (outcome_.copied) let_go();
   STASIS_TRY(look_again());

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 
 #include "checkpoint/pages.h"
 #include "checkpoint/sysv.h"
@@ -23,6 +24,7 @@ using wire::kPageBytes;
 constexpr char kDeleted[] = " (deleted)";
 constexpr char kMemoryFile[] = "/memfd:";
 constexpr char kRestoredShared[] = "/memfd:stasis-shared";
+constexpr std::size_t kPieceBytes = 1 << 20;
 constexpr std::uint64_t kMostPagesAsked = 240 * 1024;  // of one process: a byte each in the runtime's area
 constexpr long kHugetlbMagic = 0x958458f6;
 
@@ -39,6 +41,15 @@ std::string without_mark(const std::string& link) { return link.substr(0, link.s
 bool is_deleted_file(const Fd& fd) {
   return fd.type() == S_IFREG && fd.links == 0 && fd.link.starts_with('/') && fd.link.ends_with(kDeleted) &&
          !is_memory_file(fd.link) && (fd.flags & O_PATH) == 0;
+}
+
+bool is_in_window(const procfs::MapLine& line) { return line.start < wire::kWindowEnd && line.end > wire::kWindowBase; }
+
+bool is_deleted_mapping(const procfs::MapLine& line) { return line.shared && line.name.ends_with(kDeleted); }
+
+// Memory that has no file where it could be found again.
+bool is_nameless(const procfs::MapLine& line) {
+  return is_shared_anonymous(line) || is_memory_file(line.name) || is_segment(line.name);
 }
 
 std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kPageBytes - 1) & ~(kPageBytes - 1); }
@@ -148,10 +159,10 @@ Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, F
 void PresentPages::ask(tracer::ParasiteThread& thread, bool first) {
   if (!first) return;
   for (Area& area : areas_) {
-    const std::size_t pages = area.bytes / kPageBytes;
-    area.place = tracer::Parasite::reserve(thread, pages);
+    const std::uint64_t bytes = area.line.end - area.line.start;
+    area.place = tracer::Parasite::reserve(thread, bytes / kPageBytes);
     area.call = tracer::Parasite::add(
-        thread, {SYS_mincore, {area.address, area.bytes, tracer::Parasite::data_address(thread, area.place)}});
+        thread, {SYS_mincore, {area.line.start, bytes, tracer::Parasite::data_address(thread, area.place)}});
   }
 }
 
@@ -160,17 +171,17 @@ Status PresentPages::take(const tracer::ParasiteThread& thread, bool first) {
   for (Area& area : areas_) {
     if (thread.result(area.call) != 0) continue;
     const std::uint8_t* pages = thread.data.data() + area.place;
-    area.pages.assign(pages, pages + area.bytes / kPageBytes);
+    area.pages.assign(pages, pages + (area.line.end - area.line.start) / kPageBytes);
   }
   return {};
 }
 
 std::vector<Range> PresentPages::find(std::uint64_t start, std::uint64_t end) const {
   for (const Area& area : areas_) {
-    if (start < area.address || end > area.address + area.bytes || area.pages.empty()) continue;
+    if (start < area.line.start || end > area.line.end || area.pages.empty()) continue;
     std::vector<Range> ranges;
     for (std::uint64_t at = start; at < end; at += kPageBytes) {
-      if ((area.pages[(at - area.address) / kPageBytes] & 1) == 0) continue;
+      if ((area.pages[(at - area.line.start) / kPageBytes] & 1) == 0) continue;
       if (ranges.empty() || ranges.back().end != at) ranges.push_back({at, at});
       ranges.back().end = at + kPageBytes;
     }
@@ -179,28 +190,90 @@ std::vector<Range> PresentPages::find(std::uint64_t start, std::uint64_t end) co
   return {{start, end}};
 }
 
-tracer::Question* SharedMemories::show_all(const Subject& subject, const std::vector<procfs::MapLine>& lines) {
-  auto present = std::make_unique<PresentPages>();
-  std::uint64_t room = kMostPagesAsked;
-  for (const procfs::MapLine& line : lines) {
-    if (line.start < wire::kWindowEnd && line.end > wire::kWindowBase) continue;
-    const bool deleted = line.shared && line.name.ends_with(kDeleted) && !is_open(line);
-    if (!is_shared_anonymous(line) && !is_memory_file(line.name) && !deleted && !is_segment(line.name)) continue;
-    (void)show(subject, line);
-    Memory& memory = find(line.device, line.inode);
-    // One process is enough to ask for a part.
-    const std::uint64_t length = line.end - line.start, pages = length / kPageBytes;
-    if (!line.shared || memory.fd.has_value() || swap_ || pages > room) continue;
-    if (add_uncovered(memory.asked, line.offset, line.offset + length).empty()) continue;
-    present->add(line.start, length);
-    room -= pages;
-    View& view = memory.views[memory.shared_views - 1];
-    view.present = present.get();
-    std::swap(view, memory.views[memory.asked_views++]);
+bool PresentPages::tells_of(const procfs::MapLine& line) const {
+  return std::any_of(areas_.begin(), areas_.end(),
+                     [&](const Area& area) { return area.line == line && !area.pages.empty(); });
+}
+
+std::vector<std::unique_ptr<PresentPages>> ask_present(const std::vector<const std::vector<procfs::MapLine>*>& lines) {
+  struct Candidate {
+    const procfs::MapLine* line;
+    std::size_t process;
+  };
+  std::vector<std::unique_ptr<PresentPages>> questions(lines.size());
+  std::vector<Candidate> candidates;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    questions[i] = std::make_unique<PresentPages>();
+    for (const procfs::MapLine& line : *lines[i]) {
+      if (!line.shared || is_in_window(line)) continue;
+      if (is_nameless(line) || is_deleted_mapping(line)) candidates.push_back({&line, i});
+    }
   }
-  if (present->empty()) return nullptr;
-  questions_.push_back(std::move(present));
-  return questions_.back().get();
+  if (has_swap()) return questions;
+  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return a.line->resident_bytes > b.line->resident_bytes;
+  });
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::vector<Range>> asked;
+  std::vector<std::uint64_t> room(lines.size(), kMostPagesAsked);
+  for (const Candidate& candidate : candidates) {
+    const procfs::MapLine& line = *candidate.line;
+    const std::uint64_t length = line.end - line.start;
+    if (length / kPageBytes > room[candidate.process]) continue;
+    if (add_uncovered(asked[{line.device, line.inode}], line.offset, line.offset + length).empty()) continue;
+    questions[candidate.process]->add(line);
+    room[candidate.process] -= length / kPageBytes;
+  }
+  return questions;
+}
+
+std::vector<tracer::Question*> SharedMemories::show_all(Members subjects,
+                                                        const std::vector<std::vector<procfs::MapLine>>& lines,
+                                                        const std::vector<std::unique_ptr<PresentPages>>& known) {
+  struct Shown {
+    std::size_t process;
+    const procfs::MapLine* line;
+  };
+  std::vector<Shown> all;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    for (const procfs::MapLine& line : lines[i]) {
+      if (is_in_window(line)) continue;
+      if (!is_nameless(line) && (!is_deleted_mapping(line) || is_open(line))) continue;
+      (void)show(*subjects[i], line);
+      if (line.shared) all.push_back({i, &line});
+    }
+  }
+  // A view that tells of its pages comes before the others that show the same.
+  const auto tells = [&](const Shown& shown, const PresentPages* present) {
+    Memory& memory = find(shown.line->device, shown.line->inode);
+    const auto view = std::find_if(
+        memory.views.begin() + static_cast<std::ptrdiff_t>(memory.asked_views), memory.views.end(),
+        [&](const View& one) { return one.subject == subjects[shown.process] && one.address == shown.line->start; });
+    view->present = present;
+    std::swap(*view, memory.views[memory.asked_views++]);
+  };
+  const auto add = [&](const procfs::MapLine& line) {
+    return !add_uncovered(find(line.device, line.inode).asked, line.offset, line.offset + (line.end - line.start))
+                .empty();
+  };
+  for (const Shown& shown : all) {
+    const PresentPages* answer = known[shown.process].get();
+    if (answer->tells_of(*shown.line) && add(*shown.line)) tells(shown, answer);
+  }
+  std::vector<tracer::Question*> questions(lines.size(), nullptr);
+  std::vector<std::uint64_t> room(lines.size(), kMostPagesAsked);
+  for (const Shown& shown : all) {
+    const std::uint64_t pages = (shown.line->end - shown.line->start) / kPageBytes;
+    if (swap_ || find(shown.line->device, shown.line->inode).fd.has_value() || pages > room[shown.process]) continue;
+    if (!add(*shown.line)) continue;
+    room[shown.process] -= pages;
+    if (questions[shown.process] == nullptr) {
+      questions[shown.process] = questions_.emplace_back(std::make_unique<PresentPages>()).get();
+    }
+    auto* question = static_cast<PresentPages*>(questions[shown.process]);
+    question->add(*shown.line);
+    tells(shown, question);
+  }
+  return questions;
 }
 
 std::uint64_t SharedMemories::bytes() const {
@@ -210,50 +283,60 @@ std::uint64_t SharedMemories::bytes() const {
 }
 
 void SharedMemories::forget_views() {
+  pieces_.clear();
+  next_piece_ = 0;
   for (Memory& memory : memories_) {
     memory.views.clear();
     memory.asked.clear();
+    memory.copied.clear();
     memory.shared_views = memory.asked_views = 0;
   }
 }
 
-Status SharedMemories::copy(CopyRoom& room) {
-  for (Memory& memory : memories_) STASIS_TRY(copy(memory, room));
-  copied_ = true;
+Status SharedMemories::plan_copy(CopyRoom& room) {
+  for (Memory& memory : memories_) STASIS_TRY(plan_copy(memory, room));
   return {};
 }
 
-Status SharedMemories::copy(Memory& memory, CopyRoom& room) {
-  std::vector<ProcessMemory::Transfer> transfers;
-  const auto take = [&](const Range& part, std::uint64_t base) -> Status {
+Status SharedMemories::plan_copy(Memory& memory, CopyRoom& room) {
+  const auto take = [&](const PageSource& source, const Range& part, std::uint64_t base) -> Status {
     const auto bytes = STASIS_TRY(room.take(part.end - part.start));
     memory.copied.push_back({part.start - base, bytes});
-    transfers.push_back({part.start, bytes.data(), bytes.size()});
+    for (std::size_t at = 0; at < bytes.size(); at += kPieceBytes) {
+      pieces_.push_back({&source, {part.start + at, bytes.data() + at, std::min(kPieceBytes, bytes.size() - at)}});
+    }
     return {};
   };
   if (memory.fd.has_value()) {
-    const FilePages source(memory.fd->get());
-    for (const Range& part : STASIS_TRY(source.parts(0, round_up(memory.record.bytes)))) STASIS_TRY(take(part, 0));
-    return source.read(transfers);
+    const PageSource& source = *sources_.emplace_back(std::make_unique<FilePages>(memory.fd->get()));
+    for (const Range& part : STASIS_TRY(source.parts(0, round_up(memory.record.bytes)))) {
+      STASIS_TRY(take(source, part, 0));
+    }
+    return {};
   }
   std::vector<Range> covered;
   for (const View& view : memory.views) {
     const std::uint64_t base = view.address - view.offset;
-    for (const Range& part : add_uncovered(covered, view.offset, view.offset + view.length)) {
+    const std::vector<Range> parts = add_uncovered(covered, view.offset, view.offset + view.length);
+    if (parts.empty()) continue;
+    processes_.push_back(std::make_unique<ProcessMemory>(STASIS_TRY(ProcessMemory::open(view.subject->pid))));
+    const PageSource& source = *sources_.emplace_back(std::make_unique<MemoryPages>(*processes_.back()));
+    for (const Range& part : parts) {
       const Range there{base + part.start, base + part.end};
       const auto ranges =
           view.present != nullptr ? view.present->find(there.start, there.end) : std::vector<Range>{there};
-      for (const Range& range : ranges) STASIS_TRY(take(range, base));
+      for (const Range& range : ranges) STASIS_TRY(take(source, range, base));
     }
-    if (transfers.empty()) continue;
-    const auto process = STASIS_TRY(ProcessMemory::open(view.subject->pid));
-    for (const ProcessMemory::Transfer& transfer : transfers) {
-      STASIS_TRY(read_readable(MemoryPages(process), transfer));
-    }
-    transfers.clear();
   }
   std::sort(memory.copied.begin(), memory.copied.end(),
             [](const CopiedPages::Part& a, const CopiedPages::Part& b) { return a.start < b.start; });
+  return {};
+}
+
+Status SharedMemories::copy() {
+  for (std::size_t at = next_piece_++; at < pieces_.size(); at = next_piece_++) {
+    STASIS_TRY(read_readable(*pieces_[at].source, pieces_[at].transfer));
+  }
   return {};
 }
 

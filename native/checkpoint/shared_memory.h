@@ -6,6 +6,7 @@
 // what neither shows nobody can reach any more.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -31,8 +32,10 @@ namespace stasis::checkpoint {
 // without swap.
 class PresentPages : public tracer::Question {
  public:
-  void add(std::uint64_t address, std::uint64_t bytes) { areas_.push_back({address, bytes, 0, 0, {}}); }
+  void add(const procfs::MapLine& line) { areas_.push_back({line, 0, 0, {}}); }
   bool empty() const { return areas_.empty(); }
+  // Whether the answer is there, and for a mapping that is what `line` is.
+  bool tells_of(const procfs::MapLine& line) const;
   void ask(tracer::ParasiteThread& thread, bool first) override;
   Status take(const tracer::ParasiteThread& thread, bool first) override;
   // The parts of [start, end) that exist; all of it if that is not known.
@@ -40,12 +43,16 @@ class PresentPages : public tracer::Question {
 
  private:
   struct Area {
-    std::uint64_t address, bytes;
+    procfs::MapLine line;
     std::size_t place, call;
     std::vector<std::uint8_t> pages;  // empty: not known
   };
   std::vector<Area> areas_;
 };
+
+// What to ask each process so that together they tell which pages of shared mappings exist: each part is asked of the one that has most of it.
+// `lines` are the mappings of each, from smaps, as they were a moment ago; an answer is of use where they still are (tells_of).
+std::vector<std::unique_ptr<PresentPages>> ask_present(const std::vector<const std::vector<procfs::MapLine>*>& lines);
 
 // Whether pages may be swapped out on this host.
 bool has_swap();
@@ -66,12 +73,18 @@ class SharedMemories {
   // only when the application is stopped.
   Status save_descriptors(Objects& objects, image::Image& image, Findings& findings);
 
-  // While the application is held, which is then let go before store(): notes what each mapping in `lines` shows. The
-  // result asks the process's first thread which pages of it there are (mincore(2)); valid as long as this is.
-  tracer::Question* show_all(const Subject& subject, const std::vector<procfs::MapLine>& lines);
-  // Then reads all bytes, or, if it is not let go after all, takes the notes back.
-  Status copy(CopyRoom& room);
+  // While the application is held, which is then let go before store(): notes what each mapping in `lines` shows, a list for each subject;
+  // `known` has what each has answered already. The results ask each process's first thread which other pages there are (mincore(2)),
+  // null where there is nothing to be asked; valid as long as this is.
+  std::vector<tracer::Question*> show_all(Members subjects, const std::vector<std::vector<procfs::MapLine>>& lines,
+                                          const std::vector<std::unique_ptr<PresentPages>>& known);
+  // Once the questions are answered: makes room for all bytes.
+  Status plan_copy(CopyRoom& room);
+  // Then reads them. Several threads may do that together; all is there when all have returned.
+  Status copy();
+  // Or, if the application is not let go after all, takes the notes back.
   void forget_views();
+  void keep_copies() { copied_ = true; }
   // After all mappings are known: what the kernel tells of System V segments. `copies` counts the processes that have them
   // attached for each that is a member.
   Status describe_segments(std::uint64_t copies, Findings& findings);
@@ -97,8 +110,14 @@ class SharedMemories {
     std::vector<CopiedPages::Part> copied;
   };
 
+  // A part of the copying that is worth a thread's while.
+  struct Piece {
+    const PageSource* source;
+    ProcessMemory::Transfer transfer;
+  };
+
   Memory& find(std::uint64_t device, std::uint64_t inode);
-  Status copy(Memory& memory, CopyRoom& room);
+  Status plan_copy(Memory& memory, CopyRoom& room);
   Status store_views(Memory& memory, image::PageFileWriter& writer);
   Status store_file(Memory& memory, image::PageFileWriter& writer);
 
@@ -106,6 +125,10 @@ class SharedMemories {
   std::vector<Memory> memories_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> open_;  // device and inode
   std::vector<std::unique_ptr<PresentPages>> questions_;
+  std::vector<std::unique_ptr<ProcessMemory>> processes_;  // that sources_ read
+  std::vector<std::unique_ptr<PageSource>> sources_;
+  std::vector<Piece> pieces_;
+  std::atomic<std::size_t> next_piece_ = 0;
   const bool swap_ = has_swap();
   bool copied_ = false;
 };

@@ -116,8 +116,11 @@ Result<std::unique_ptr<Member>> Tree::open(pid_t pid) const {
 }
 
 Members Tree::subjects() {
-  subjects_.clear();
-  for (const auto& member : members) subjects_.push_back(&member->subject);
+  const auto is_one = [](const Subject* subject, const auto& member) { return subject == &member->subject; };
+  if (!std::equal(subjects_.begin(), subjects_.end(), members.begin(), members.end(), is_one)) {
+    subjects_.clear();
+    for (const auto& member : members) subjects_.push_back(&member->subject);
+  }
   return subjects_;
 }
 

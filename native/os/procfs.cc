@@ -197,6 +197,13 @@ bool parse_map_line(std::string_view line, MapLine& map) {
   return true;
 }
 
+std::uint64_t kilobytes_in(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
 }  // namespace
 
 std::vector<MapLine> parse_maps(std::string_view text) {
@@ -208,7 +215,9 @@ std::vector<MapLine> parse_maps(std::string_view text) {
     // Lines of smaps' details begin with a capital letter, addresses with a digit or a small one.
     if (line.empty()) continue;
     if (line[0] >= 'A' && line[0] <= 'Z') {
-      if (line.starts_with("VmFlags:") && !maps.empty()) maps.back().vm_flags = line.substr(8);
+      if (maps.empty()) continue;
+      if (line.starts_with("VmFlags:")) maps.back().vm_flags = line.substr(8);
+      if (line.starts_with("Rss:")) maps.back().resident_bytes = kilobytes_in(line.substr(4)) * 1024;
       continue;
     }
     MapLine map;

@@ -21,8 +21,9 @@ struct MapLine {
   bool shared = false;
   std::uint64_t device = 0;  // as st_dev
   std::uint64_t inode = 0;
-  std::string name;      // path, [name] or empty; escapes of newlines undone
-  std::string vm_flags;  // " rd wr mr ", from smaps only
+  std::string name;                  // path, [name] or empty; escapes of newlines undone
+  std::string vm_flags;              // " rd wr mr ", from smaps only
+  std::uint64_t resident_bytes = 0;  // from smaps only
 
   bool operator==(const MapLine& other) const {
     return start == other.start && end == other.end && offset == other.offset && protection == other.protection &&

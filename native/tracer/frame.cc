@@ -3,6 +3,7 @@
 #include <cpuid.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace stasis::tracer {
@@ -30,6 +31,25 @@ std::uint64_t features_in_use(const std::vector<std::uint8_t>& xsave) {
   if (xsave.size() >= arch::kXsaveMinBytes)
     std::memcpy(&features, xsave.data() + arch::kXsaveHeaderOffset, sizeof features);
   return features;
+}
+
+constexpr unsigned kXstateComponents = 63;
+using XstateEnds = std::array<std::uint32_t, kXstateComponents>;
+
+// Where each component of the extended state ends in the standard format (leaf 0xd of cpuid). Asked once: in a virtual machine the host
+// answers, which takes as long as several system calls.
+XstateEnds read_xstate_ends() {
+  XstateEnds ends{};
+  unsigned low = 0, b = 0, c = 0, high = 0;
+  __cpuid_count(0xd, 0, low, b, c, high);
+  const std::uint64_t supported = std::uint64_t{high} << 32 | low;
+  for (unsigned component = 2; component < kXstateComponents; ++component) {
+    if ((supported >> component & 1) == 0) continue;
+    unsigned size = 0, offset = 0, flags = 0, reserved = 0;
+    __cpuid_count(0xd, component, size, offset, flags, reserved);
+    ends[component] = offset + size;
+  }
+  return ends;
 }
 
 }  // namespace
@@ -62,13 +82,11 @@ user_regs_struct registers_of(const arch::KernelSigcontext& context, const user_
 // processor's largest state, but a frame may be no longer than what the thread has permission for (AMX; kernel 5.16):
 // the rest is cut.
 std::uint32_t xstate_bytes_in_use(const std::vector<std::uint8_t>& xsave) {
+  static const XstateEnds ends = read_xstate_ends();
   std::uint32_t bytes = arch::kXsaveMinBytes;
   const std::uint64_t features = features_in_use(xsave);
-  for (unsigned component = 2; component < 63; ++component) {
-    if ((features >> component & 1) == 0) continue;
-    unsigned size = 0, offset = 0, c = 0, d = 0;
-    __cpuid_count(0xd, component, size, offset, c, d);
-    bytes = std::max(bytes, offset + size);
+  for (unsigned component = 2; component < kXstateComponents; ++component) {
+    if ((features >> component & 1) != 0) bytes = std::max(bytes, ends[component]);
   }
   return std::min<std::uint32_t>(bytes, static_cast<std::uint32_t>(xsave.size()));
 }

@@ -122,7 +122,7 @@ export const pipeline: Application = {
       hash.update(String(line).replace(/\d/g, (digit) => String.fromCharCode(97 + Number(digit))));
       hash.update('\n');
     }
-    const expected = `listening\n${hash.digest('hex')}  -\ndone 0 0 0 0 0 0\n`;
+    const expected = `${hash.digest('hex')}  -\ndone 0 0 0 0 0 0\n`;
     const begin = async (): Promise<void> => {
       await home.run('app', ['bash', script, String(lines)]);
       await home.outputLine('app', 'listening');
@@ -138,7 +138,8 @@ export const pipeline: Application = {
       },
       async check(cycle) {
         expect(await home.ended('app', 60_000), `cycle ${cycle}`).toBe('exited 0');
-        expect(home.output('app'), `cycle ${cycle}`).toBe(expected);
+        // A log that begins after the checkpoint has only what came after it.
+        expect(home.output('app').replace(/^listening\n/, ''), `cycle ${cycle}`).toBe(expected);
       },
     };
   },
