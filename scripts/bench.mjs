@@ -64,12 +64,12 @@ const say = (text) => void process.stderr.write(`${text}\n`);
 
 /** Asks from before the start on; nothing for a program without a port. */
 const proberOf = (entry) =>
-  entry.port ? probe(join(compiled, 'prober'), entry.port, entry.request) : { stop: async () => {} };
+  entry.port ? probe(join(compiled, 'prober'), entry.port, entry.request, entry.part) : { stop: async () => {} };
 
 /** Ready: the first reply, or for a program without a port the line it prints. */
 async function ready(entry, output, prober) {
   if (prober?.reply) return prober.reply();
-  if (entry.port) return firstReply(entry.port, entry.request);
+  if (entry.port) return firstReply(entry.port, entry.request, entry.part);
   for (;;) {
     if (readFileSync(output(), 'utf8').includes('listening')) return now();
     await sleep(1);
@@ -83,7 +83,7 @@ async function coldStart(entry, directory) {
   const fd = openSync(output, 'w');
   const prober = await proberOf(entry);
   const begun = now();
-  const child = startBare(entry.words, { stdio: ['ignore', fd, 'ignore'] });
+  const child = startBare(entry.coldWords ?? entry.words, { stdio: ['ignore', fd, 'ignore'] });
   closeSync(fd);
   try {
     return (await ready(entry, () => output, prober)) - begun;
@@ -109,6 +109,7 @@ async function makeSnapshot(stasis, entry) {
     await entry.prepare?.();
   }
   const snapshot = await application.checkpoint();
+  await entry.saveFiles?.();
   return {
     snapshot,
     memory,
@@ -120,6 +121,7 @@ async function makeSnapshot(stasis, entry) {
 }
 
 async function restoreOnce(stasis, entry, snapshot) {
+  await entry.putBackFiles?.();
   const prober = await proberOf(entry);
   try {
     const begun = now();
@@ -137,7 +139,7 @@ async function restoreOnce(stasis, entry, snapshot) {
 async function dumpWithCriu(criu, entry) {
   const server = startBare(entry.words);
   try {
-    if (entry.port) await firstReply(entry.port, entry.request);
+    if (entry.port) await firstReply(entry.port, entry.request, entry.part);
     else await sleep(1000);
     await entry.prepare?.();
     await sleep(300);

@@ -29,6 +29,7 @@ export function bars({ cases, overhead }) {
   if (of('c-1024') && of('c-10')) {
     add('C, 1 GiB: restore, times that of the same mappings with 10 MB', 2, resumed('c-1024') / resumed('c-10'), '');
   }
+  add('Postgres, 6 processes: restore to the first answered query', 15, of('postgres')?.restore.replyMs.median, 'ms');
   if (overhead) {
     add('stasis run: throughput lost on keep-alive requests', 5, (1 - overhead.throughputRatio.median) * 100, '%');
     add(

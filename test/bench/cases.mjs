@@ -1,10 +1,13 @@
 // The programs that are measured. `words` is the command line of a cold start; a case with a port is ready at its first reply, one without
 // when it prints "listening".
 
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { end, firstReply, httpRequest, outputOf, startBare, warm, warmHttp } from './measure.mjs';
+import { end, firstReply, httpRequest, outputOf, sleep, startBare, warm, warmHttp } from './measure.mjs';
+import { makeCluster, selectOne } from './postgres.mjs';
 
 export const checkout = fileURLToPath(new URL('../..', import.meta.url));
 const programs = join(checkout, 'test/support/programs');
@@ -50,8 +53,33 @@ async function makeRedisDump(port, words) {
   }
 }
 
+/** A restored server changes its files: each restore begins with those of the checkpoint, each cold start with a copy of its own. */
+function postgresCase({ binaries, data }, port) {
+  const copy = (from, to) => {
+    rmSync(to, { recursive: true, force: true });
+    execFileSync('cp', ['-a', from, to]); // times to the nanosecond, by which a restore knows the files
+  };
+  const words = (directory) => [
+    join(binaries, 'postgres'),
+    ...['-D', directory, '-p', String(port), '-h', '127.0.0.1', '-k', dirname(data)],
+  ];
+  copy(data, `${data}.cold`);
+  return {
+    name: 'postgres',
+    title: 'Postgres, 6 processes',
+    words: words(data),
+    coldWords: words(`${data}.cold`),
+    port,
+    ...selectOne,
+    prepare: () => sleep(500),
+    saveFiles: () => copy(data, `${data}.saved`),
+    putBackFiles: () => copy(`${data}.saved`, data),
+  };
+}
+
 export async function makeCases(directory) {
-  const [plain, heap, python, redis] = await freePorts(4);
+  const [plain, heap, python, redis, postgres] = await freePorts(5);
+  const cluster = makeCluster(directory);
   const redisWords = (port) => {
     const options = {
       port,
@@ -86,6 +114,7 @@ export async function makeCases(directory) {
       request: redisGet,
       prepare: () => warm(redis, redisGet, 50),
     },
+    ...(cluster ? [postgresCase(cluster, postgres)] : []),
     { name: 'c-10', title: `C, 10 MB in ${mappings} mappings`, words: sleeper(10 * mebibyte, mappings) },
     { name: 'c-1024', title: `C, 1 GiB in ${mappings} mappings`, words: sleeper(1024 * mebibyte, mappings) },
   ];

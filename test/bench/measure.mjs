@@ -33,14 +33,20 @@ export function summary(samples) {
   return { median: median(samples), min: Math.min(...samples), max: Math.max(...samples), samples };
 }
 
-/** Connects, sends, and resolves with the first bytes of the answer; undefined when nobody listens yet. Closes the connection. */
-function attempt(port, text) {
+/**
+ * Connects, sends, and resolves with the first bytes of the answer, or those up to `part`; undefined when nobody answers so yet. Closes
+ * the connection. `text` has a character for each byte.
+ */
+function attempt(port, text, part = '') {
   return new Promise((resolve) => {
     let reply;
+    let answer = '';
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    socket.once('connect', () => socket.write(text));
-    socket.once('data', (data) => {
-      reply = { at: now(), data };
+    socket.once('connect', () => socket.write(text, 'latin1'));
+    socket.on('data', (data) => {
+      answer += data.toString('latin1');
+      if (!answer.includes(part)) return;
+      reply = { at: now(), answer };
       socket.destroy();
     });
     socket.once('error', () => {});
@@ -49,11 +55,11 @@ function attempt(port, text) {
 }
 
 /** The instant of the first reply. Tries again every millisecond as long as nobody listens. */
-export async function firstReply(port, text) {
+export async function firstReply(port, text, part) {
   const deadline = now() + deadlineMs;
   for (;;) {
-    const reply = await attempt(port, text);
-    if (reply !== undefined && !reply.data.toString('latin1').startsWith('-LOADING')) return reply.at;
+    const reply = await attempt(port, text, part);
+    if (reply !== undefined && !reply.answer.startsWith('-LOADING')) return reply.at;
     if (now() > deadline) throw new Error(`nobody answered on port ${port} within ${deadlineMs} ms`);
     await sleep(1);
   }
@@ -65,8 +71,11 @@ const monotonicOrigin = Number(process.hrtime.bigint()) / 1e6 - now();
 /**
  * Asks for a first reply from a process of its own, already while what will answer is being started. `reply()` is its instant on our clock.
  */
-export async function probe(program, port, text) {
-  const child = spawn(program, [String(port), text], { stdio: ['ignore', 'pipe', 'inherit'] });
+export async function probe(program, port, text, part) {
+  const request = text.replace(/[^ -[\]-~]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  const child = spawn(program, [String(port), request, ...(part ? [part] : [])], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let output = '';
   const lines = createInterface({ input: child.stdout });
   const [line] = await once(lines, 'line');

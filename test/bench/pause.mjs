@@ -5,8 +5,7 @@
 //
 // Before every checkpoint the program is at work as it would be: a server answers, Postgres runs pgbench. Postgres refuses to run as root.
 
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +13,7 @@ import { Stasis } from '../../dist/index.js';
 import { checkout, compiled, freePorts, nodeServer } from './cases.mjs';
 import { Criu } from './criu.mjs';
 import { end, firstReply, host, httpRequest, median, sleep, startBare, summary, warmHttp } from './measure.mjs';
+import { makeCluster } from './postgres.mjs';
 import { aligned } from './report.mjs';
 
 const mebibyte = 1 << 20;
@@ -21,16 +21,6 @@ const mebibyte = 1 << 20;
 /** The bars that the project set itself, milliseconds. */
 const limits = { 'c-150': 12, 'c-1024': 40, 'node-175': 16, postgres: 25 };
 const criuShare = 1 / 10;
-
-function postgresBinaries() {
-  const root = '/usr/lib/postgresql';
-  const newest = existsSync(root)
-    ? readdirSync(root)
-        .sort((a, b) => a - b)
-        .at(-1)
-    : undefined;
-  return newest && join(root, newest, 'bin');
-}
 
 const order = (port, path) =>
   new Promise((resolve, reject) => {
@@ -45,19 +35,9 @@ const order = (port, path) =>
 
 /** A server, pgbench with two clients and an open transaction, all members of one application; undefined where that cannot be. */
 function postgresCase(directory, port) {
-  const binaries = postgresBinaries();
-  if (binaries === undefined || process.getuid() === 0) return undefined;
-  const data = join(directory, 'data');
-  const run = (name, ...words) => {
-    const { status, stderr } = spawnSync(join(binaries, name), words, { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`${name}: ${stderr}`);
-  };
-  run('initdb', '-k', '-D', data, '-A', 'trust', '--no-sync');
-  run('pg_ctl', '-D', data, '-w', '-l', join(directory, 'setup.log'), '-o', `-k ${directory} -h ''`, 'start');
-  run('createdb', '-h', directory, 'bench');
-  run('pgbench', '-q', '-i', '-s', '2', '-h', directory, 'bench');
-  run('psql', '-Xq', '-h', directory, '-c', 'CREATE TABLE ledger(v int)', 'bench');
-  run('pg_ctl', '-D', data, '-w', 'stop');
+  const cluster = makeCluster(directory);
+  if (cluster === undefined) return undefined;
+  const { binaries, data } = cluster;
   const script = join(checkout, 'test/support/programs/postgres_session.py');
   return {
     name: 'postgres',

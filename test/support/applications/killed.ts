@@ -95,7 +95,8 @@ class Victim {
     await this.tidy(round);
     // The kill may have come before the end of the application, in the midst of it or after it.
     if (this.home.snapshotEntries().length > 0) await sleep(200);
-    if ((await this.state()) !== 'running') {
+    // One that has ended by itself has its own word to be checked.
+    if (!['running', 'exited'].includes(await this.state())) {
       expect(this.home.snapshotEntries(), `${round}: ended without a snapshot`).not.toEqual([]);
       await this.restoreWhole();
     }
@@ -112,8 +113,9 @@ class Victim {
     await this.tidy(round);
     // Either it runs whole, with or without its keeper, or nothing of it does.
     const settled = await until(`${round}: an outcome`, async () => {
-      if (this.home.processes().length === 0) return 'nothing';
-      return (await this.state()) === 'running' ? 'running' : undefined;
+      const state = await this.state();
+      if (state === 'running' || state === 'exited') return 'whole';
+      return this.home.processes().length === 0 ? 'nothing' : undefined;
     });
     if (settled === 'nothing') await this.restoreWhole();
     await this.check();

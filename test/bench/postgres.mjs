@@ -1,0 +1,51 @@
+// A Postgres cluster to measure with.
+
+import { spawnSync } from 'node:child_process';
+import { appendFileSync, existsSync, readdirSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+
+function newestBinaries() {
+  const root = '/usr/lib/postgresql';
+  const newest = existsSync(root)
+    ? readdirSync(root)
+        .sort((a, b) => a - b)
+        .at(-1)
+    : undefined;
+  return newest && join(root, newest, 'bin');
+}
+
+/**
+ * A cluster in `directory` with a database `bench` that pgbench has filled; its server is not running. Undefined where there can be none:
+ * Postgres is not installed, or we are root, as whom it refuses to run.
+ */
+export function makeCluster(directory) {
+  const binaries = newestBinaries();
+  if (binaries === undefined || process.getuid() === 0) return undefined;
+  const data = join(directory, 'data');
+  const run = (name, ...words) => {
+    const { status, stderr } = spawnSync(join(binaries, name), words, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`${name}: ${stderr}`);
+  };
+  run('initdb', '-k', '-D', data, '-A', 'trust', '--no-sync');
+  // The prober comes from another loopback address than the one that it asks.
+  appendFileSync(join(data, 'pg_hba.conf'), 'host all all 127.0.0.0/8 trust\n');
+  run('pg_ctl', '-D', data, '-w', '-l', join(directory, 'setup.log'), '-o', `-k ${directory} -h ''`, 'start');
+  run('createdb', '-h', directory, 'bench');
+  run('pgbench', '-q', '-i', '-s', '2', '-h', directory, 'bench');
+  run('psql', '-Xq', '-h', directory, '-c', 'CREATE TABLE ledger(v int)', 'bench');
+  run('pg_ctl', '-D', data, '-w', 'stop');
+  return { binaries, data };
+}
+
+const message = (type, body) => {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(body.length + 4);
+  return type + length.toString('latin1') + body;
+};
+
+/** The opening of a connection and a query at once (https://www.postgresql.org/docs/current/protocol-flow.html); the answer holds `part`. */
+export const selectOne = {
+  request: message('', `\0\x03\0\0user\0${userInfo().username}\0database\0bench\0\0`) + message('Q', 'SELECT 1\0'),
+  part: 'SELECT 1',
+};
