@@ -88,7 +88,7 @@ export interface LaunchOptions {
   readonly timeoutMs?: number;
 }
 
-export type FilesPolicy = 'fail' | 'keep';
+export type FilesPolicy = 'fail' | 'keep' | 'restore-content';
 
 export interface RestoreOptions {
   readonly keeper: string;
@@ -168,6 +168,8 @@ export interface CheckpointOptions {
   readonly leaveRunning: boolean;
   /** Bytes that copies of the processes may come to use; absent: half of what is available. */
   readonly maxCopy?: number;
+  /** Bytes up to which the content of a file open for writing is stored; absent: none is. */
+  readonly saveFiles?: number;
   readonly tcpClose?: boolean;
   /** The caller's time for the whole, which it enforces with the token; here it bounds how long the threads may take to stop. */
   readonly timeoutMs: number;

@@ -58,6 +58,7 @@ checkpoint::Options checkpoint_options(const Options& options) {
   result.leave_running = options.flag("leaveRunning", false);
   result.stop_deadline = std::min(result.stop_deadline, options.time("timeoutMs", result.stop_deadline));
   if (options.has("maxCopy")) result.max_copy_bytes = static_cast<std::uint64_t>(options.integer("maxCopy"));
+  if (options.has("saveFiles")) result.save_files_bytes = static_cast<std::uint64_t>(options.integer("saveFiles"));
   result.tcp_close = options.flag("tcpClose", false);
   result.stdio = identities(options);
   // The process executes its runtime, so this link leads to the file, also when its name is gone.

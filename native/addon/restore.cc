@@ -88,7 +88,8 @@ restore::ChangedFiles changed_files_of(const Options& options) {
   if (!options.has("files")) return restore::ChangedFiles::Fail;
   const std::string policy = options.text("files");
   if (policy == "keep") return restore::ChangedFiles::Keep;
-  if (policy != "fail") options.complain("files", "'fail' or 'keep'");
+  if (policy == "restore-content") return restore::ChangedFiles::RestoreContent;
+  if (policy != "fail") options.complain("files", "'fail', 'keep' or 'restore-content'");
   return restore::ChangedFiles::Fail;
 }
 

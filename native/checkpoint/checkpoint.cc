@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "checkpoint/commit.h"
@@ -156,6 +157,10 @@ Status Checkpoint::look_once(bool& passing) {
     starting = starting || is_starting(member->earlier_maps);
     STASIS_TRY(plan_mappings(member->subject, member->earlier_maps, file_facts_, shared, findings));
   }
+  std::set<pid_t> relatives;
+  for (const Relative& relative : STASIS_TRY(tree_.relatives())) relatives.insert(relative.pid);
+  shared.refuse_contents(findings);
+  shared.refuse_users(tree_.first().subject, relatives, findings);
   refuse_order(tree_, findings);
   if (options_.leave_running) copy_room_.prepare(shared.bytes());
   STASIS_TRY(shared.describe_segments(1, findings));
@@ -328,6 +333,7 @@ Status Checkpoint::plan_memory() {
     member->mappings = STASIS_TRY(plan_mappings(member->subject, lines, file_facts_, *shared_memories_, findings));
     if (member->held != nullptr) member->held->mark(member->mappings);
   }
+  shared_memories_->refuse_contents(findings);
   STASIS_TRY(shared_memories_->describe_segments(outcome_.copied ? 2 : 1, findings));
   if (!findings.empty()) return std::move(findings).error(options_.pid);
   return {};

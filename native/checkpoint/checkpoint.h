@@ -49,6 +49,8 @@ struct Options {
   // leave_running: most memory that the copies of the application's processes may come to use. 0: half of what is
   // available. If they might need more, the application is held while its pages are written.
   std::uint64_t max_copy_bytes = 0;
+  // Content of files open for writing is stored, of each up to so many bytes, so that a restore can put it back. 0: none is.
+  std::uint64_t save_files_bytes = 0;
   // The restored program finds TCP connections to who is not saved reset. Without it they are a reason to refuse the checkpoint.
   bool tcp_close = false;
   std::array<StdioIdentity, 3> stdio;

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "checkpoint/fds.h"
+#include "checkpoint/shared_memory.h"
 
 namespace stasis::checkpoint {
 
@@ -62,7 +63,10 @@ bool check_file(const Fd& fd, Findings& findings) {
 
 Status save_files(Objects& objects, image::Image& image, Findings& findings) {
   for (Description& description : objects.descriptions) {
-    const Fd& fd = description.first();
+    Fd fd = description.first();
+    if (const std::string path = fd.type() == S_IFREG ? shared_file_path(fd.link, fd.device, fd.inode) : "";
+        !path.empty())
+      fd.link = path;
     if (description.saved || fd.link.empty() || fd.link[0] != '/' || fd.link_starts("/memfd:")) continue;
     description.saved = true;
     const std::string where = fd.where();

@@ -151,13 +151,15 @@ Kind Planner::kind_of(const MapLine& line, image::Mapping& record) {
     return refuse(line, "an asynchronous I/O context", "end it (io_destroy) before the checkpoint");
   if (starts_with(name, "anon_inode:"))
     return refuse(line, "a mapping of " + name.substr(11), "unmap it before the checkpoint");
-  if (files_.fill(line, record)) return Kind::File;
+  MapLine file = line;
+  if (const std::string path = shared_file_path(name, line.device, line.inode); !path.empty()) file.name = path;
+  if (files_.fill(file, record)) {
+    shared_.keep_mapped_content(subject_, file);
+    return Kind::File;
+  }
   struct stat status;
   if (ends_with(name, kDeleted)) {
-    if (!line.shared) return Kind::Nameless;
-    if (!shared_.is_open(line)) return Kind::SharedMemory;
-    return refuse(line, "a shared mapping of a deleted file that is open, too, " + name,
-                  "close it before the checkpoint");
+    return line.shared ? Kind::SharedMemory : Kind::Nameless;
   }
   if (!name.empty() && ::stat(name.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     return refuse(line, "a mapping of the device " + name, "unmap it before the checkpoint");

@@ -1,6 +1,8 @@
 #include "checkpoint/shared_memory.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -9,10 +11,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <memory>
 
 #include "checkpoint/pages.h"
 #include "checkpoint/sysv.h"
+#include "image/shared_files.h"
 #include "os/file.h"
+#include "os/file_users.h"
 #include "wire/layout.h"
 
 namespace stasis::checkpoint {
@@ -83,6 +88,88 @@ bool is_shared_anonymous(const procfs::MapLine& line) {
                          starts_with(line.name, kRestoredShared));
 }
 
+std::string shared_file_path(const std::string& name, std::uint64_t device, std::uint64_t inode) {
+  if (!image::is_shared_file(name)) return {};
+  const auto is_it = [&](const std::string& path) {
+    struct stat status;
+    return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_ino == inode &&
+           status.st_dev == device;
+  };
+  if (is_it(name)) return name;
+  if (!name.ends_with(kDeleted)) return {};
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(image::kSharedFiles), &::closedir);
+  if (entries == nullptr) return {};
+  while (const dirent* entry = ::readdir(entries.get())) {
+    const std::string path = std::string(image::kSharedFiles) + entry->d_name;
+    if (entry->d_ino == inode && is_it(path)) return path;
+  }
+  return {};
+}
+
+void SharedMemories::keep_content(const std::string& path, std::uint64_t device, std::uint64_t inode,
+                                  const std::string& where) {
+  if (copied_) return;
+  for (const Memory& memory : memories_) {
+    if (memory.record.kind == image::SharedMemoryKind::File && memory.record.name == path) return;
+  }
+  auto fd = open_file_at(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW, 0, "opening a file of the application");
+  struct stat status;
+  if (!fd.ok() || ::fstat(fd.value().get(), &status) != 0) {
+    unkept_.push_back({where, path, 0});
+    return;
+  }
+  const auto bytes = static_cast<std::uint64_t>(status.st_size);
+  if (!image::is_shared_file(path) && bytes > most_bytes_) {
+    unkept_.push_back({where, path, bytes});
+    return;
+  }
+  Memory& memory = find(device, inode);
+  memory.record.kind = image::SharedMemoryKind::File;
+  memory.record.name = path;
+  memory.record.bytes = bytes;
+  memory.record.mode = status.st_mode & 07777;
+  memory.record.system.uid = status.st_uid;
+  memory.record.system.gid = status.st_gid;
+  memory.fd = std::move(fd).value();
+}
+
+void SharedMemories::keep_mapped_content(const Subject& subject, const procfs::MapLine& file) {
+  most_bytes_ = subject.options.save_files_bytes;
+  const bool writes_through = file.shared && (file.protection & PROT_WRITE) != 0;
+  if (!image::is_shared_file(file.name) && (most_bytes_ == 0 || !writes_through)) return;
+  keep_content(file.name, file.device, file.inode, subject.where());
+}
+
+void SharedMemories::refuse_contents(Findings& findings) const {
+  for (const Unkept& file : unkept_) {
+    if (file.bytes == 0) {
+      findings.add(file.where, "a file whose content cannot be read, " + file.path,
+                   "give this user the right to read it");
+    } else {
+      findings.add(file.where,
+                   "a file of " + std::to_string(file.bytes) + " bytes whose content is to be stored, " + file.path,
+                   "allow so many with --save-files");
+    }
+  }
+}
+
+void SharedMemories::refuse_users(const Subject& subject, const std::set<pid_t>& relatives, Findings& findings) const {
+  std::set<FileIdentity> files;
+  for (const Memory& memory : memories_) {
+    if (memory.record.kind == image::SharedMemoryKind::File && image::is_shared_file(memory.record.name))
+      files.emplace(memory.device, memory.inode);
+  }
+  const FileUser user = find_file_user(files, relatives);
+  if (user.pid == 0) return;
+  for (const Memory& memory : memories_) {
+    if (FileIdentity(memory.device, memory.inode) != user.file) continue;
+    findings.add_passing(subject.where(),
+                         "shared memory, " + memory.record.name + ", that process " + std::to_string(user.pid) +
+                             ", which is not of the application, uses too",
+                         "start all that use it with the application");
+  }
+}
+
 SharedMemories::Memory& SharedMemories::find(std::uint64_t device, std::uint64_t inode) {
   for (Memory& memory : memories_) {
     if (memory.device == device && memory.inode == inode) return memory;
@@ -116,11 +203,21 @@ std::uint32_t SharedMemories::show(const Subject& subject, const procfs::MapLine
   return memory.record.object;
 }
 
+void SharedMemories::keep_open_content(const Options& options, const Fd& fd) {
+  most_bytes_ = options.save_files_bytes;
+  if (fd.type() != S_IFREG || fd.links == 0 || (fd.flags & O_PATH) != 0) return;
+  const std::string shared = shared_file_path(fd.link, fd.device, fd.inode);
+  if (!shared.empty()) return keep_content(shared, fd.device, fd.inode, fd.where());
+  if (most_bytes_ == 0 || fd.access() == O_RDONLY || !fd.link.starts_with('/') || fd.link.rfind("/proc/", 0) == 0)
+    return;
+  return keep_content(fd.link, fd.device, fd.inode, fd.where());
+}
+
 Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, Findings& findings) {
   for (Description& description : objects.descriptions) {
     const Fd& fd = description.first();
-    open_.emplace(fd.device, fd.inode);
     const bool deleted = is_deleted_file(fd);
+    keep_open_content(objects.options(), fd);
     if (description.saved || (!is_memory_file(fd.link) && !deleted)) continue;
     description.saved = true;
     UniqueFd copy = STASIS_TRY(fd.duplicate());
@@ -237,7 +334,14 @@ std::vector<tracer::Question*> SharedMemories::show_all(Members subjects,
   for (std::size_t i = 0; i < lines.size(); ++i) {
     for (const procfs::MapLine& line : lines[i]) {
       if (is_in_window(line)) continue;
-      if (!is_nameless(line) && (!is_deleted_mapping(line) || is_open(line))) continue;
+      procfs::MapLine file = line;
+      if (const std::string path = shared_file_path(line.name, line.device, line.inode); !path.empty())
+        file.name = path;
+      if (!is_nameless(line) && file.inode != 0 && file.name.starts_with('/') && !file.name.ends_with(kDeleted)) {
+        keep_mapped_content(*subjects[i], file);
+        continue;
+      }
+      if (!is_nameless(line) && !is_deleted_mapping(line)) continue;
       (void)show(*subjects[i], line);
       if (line.shared) all.push_back({i, &line});
     }

@@ -1,3 +1,6 @@
+// Also the content of files that a restore may need: all of those in /dev/shm (shm_open(3), sem_open(3)), which are gone with the host's next
+// boot, and what --save-files asks for. They are found again by their names; the content is for where they are gone or have changed.
+//
 // Memory that is not one mapping's own: shared anonymous memory, memory files (memfd), deleted files that are mapped, each once, however many mappings of
 // however many processes show it and however many descriptors stand for it.
 //
@@ -65,13 +68,19 @@ class SharedMemories {
   // The object that a mapping shows. The subject must outlive this.
   std::uint32_t show(const Subject& subject, const procfs::MapLine& line);
 
-  // Whether a member has a descriptor of what the mapping shows. After save_descriptors.
-  bool is_open(const procfs::MapLine& line) const { return open_.contains({line.device, line.inode}); }
-
   // Takes the descriptors of memory files and of deleted files: an open file each, and the memory behind it. Contents and
   // seals are looked at
   // only when the application is stopped.
   Status save_descriptors(Objects& objects, image::Image& image, Findings& findings);
+
+  // The file's content is stored, under its path. `where` is for findings.
+  void keep_content(const std::string& path, std::uint64_t device, std::uint64_t inode, const std::string& where);
+  // As keep_content, if the mapping is one whose file's content is stored. `file` has the file's name.
+  void keep_mapped_content(const Subject& subject, const procfs::MapLine& file);
+  // After all mappings are known. Content that cannot be stored; and, while the application still runs, files in /dev/shm that processes other
+  // than `relatives` use, too.
+  void refuse_contents(Findings& findings) const;
+  void refuse_users(const Subject& subject, const std::set<pid_t>& relatives, Findings& findings) const;
 
   // While the application is held, which is then let go before store(): notes what each mapping in `lines` shows, a list for each subject;
   // `known` has what each has answered already. The results ask each process's first thread which other pages there are (mincore(2)),
@@ -116,6 +125,7 @@ class SharedMemories {
     ProcessMemory::Transfer transfer;
   };
 
+  void keep_open_content(const Options& options, const Fd& fd);
   Memory& find(std::uint64_t device, std::uint64_t inode);
   Status plan_copy(Memory& memory, CopyRoom& room);
   Status store_views(Memory& memory, image::PageFileWriter& writer);
@@ -123,7 +133,11 @@ class SharedMemories {
 
   std::function<std::uint32_t()> next_;
   std::vector<Memory> memories_;
-  std::set<std::pair<std::uint64_t, std::uint64_t>> open_;  // device and inode
+  struct Unkept {
+    std::string where, path;
+    std::uint64_t bytes;  // of a file that is too long; 0: it cannot be read
+  };
+  std::vector<Unkept> unkept_;
   std::vector<std::unique_ptr<PresentPages>> questions_;
   std::vector<std::unique_ptr<ProcessMemory>> processes_;  // that sources_ read
   std::vector<std::unique_ptr<PageSource>> sources_;
@@ -131,11 +145,16 @@ class SharedMemories {
   std::atomic<std::size_t> next_piece_ = 0;
   const bool swap_ = has_swap();
   bool copied_ = false;
+  std::uint64_t most_bytes_ = 0;  // of a file elsewhere than in /dev/shm whose content is stored
 };
 
 // Whether the name that maps shows is that of shared anonymous memory: the kernel's, or what stands for it in a restored
 // process (a memory file of the runtime's).
 bool is_shared_anonymous(const procfs::MapLine& line);
 bool is_memory_file(const std::string& name);
+
+// The path of a file in /dev/shm, by the name that /proc shows: where that one is gone, as sem_open(3) leaves it, another name of the same
+// file. Empty if it has none, or is elsewhere.
+std::string shared_file_path(const std::string& name, std::uint64_t device, std::uint64_t inode);
 
 }  // namespace stasis::checkpoint

@@ -18,10 +18,10 @@
 namespace stasis::checkpoint {
 
 struct ObjectUsers {
-  std::vector<pid_t> last;        // of this pid namespace; 0: nobody, or one who cannot be seen from here
-  std::int64_t last_s = 0;        // no operation was later, seconds since the epoch
-  int semaphores_id = -1;         // whose semaphores ...
-  std::uint64_t waiting = 0;      // ... so many threads wait for
+  std::vector<pid_t> last;    // of this pid namespace; 0: nobody, or one who cannot be seen from here
+  std::int64_t last_s = 0;    // no operation was later, seconds since the epoch
+  int semaphores_id = -1;     // whose semaphores ...
+  std::uint64_t waiting = 0;  // ... so many threads wait for
 
   // Who of them is outside, as the end of a sentence: "process 12 has used"; empty if nobody is seen.
   std::string outsider(Members members) const;

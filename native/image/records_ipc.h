@@ -9,7 +9,7 @@ enum class SharedMemoryKind : std::uint32_t {
   Anonymous = 1,  // mmap(2) with MAP_SHARED | MAP_ANONYMOUS
   Memfd,          // memfd_create(2)
   SystemV,        // shmget(2)
-  File,           // one in memory that only this application has open: restored from its content
+  File,           // found by its name; the content is for where it is gone or has changed
   DeletedFile,    // has descriptors and no name any more
 };
 
@@ -128,7 +128,7 @@ struct SharedMemory {
     v.field("bytes", r.bytes, "size");
     v.hex("mode", r.mode, "permission bits");
     v.hex("seals", r.seals, "F_GET_SEALS of a memfd");
-    v.field("system", r.system, "of a System V segment");
+    v.field("system", r.system, "of a System V segment; owner of a file");
     v.field("removed", r.removed, "of a System V segment: gone with its last attachment (IPC_RMID)");
     v.field("runs", r.runs,
             "stored pages, ascending; `address` is the offset in the object; pages in no run are zeros");

@@ -55,7 +55,7 @@ std::string size_change(const image::OpenFile& file, std::uint64_t now) {
   return "its size was " + std::to_string(file.file_bytes) + " bytes and is " + std::to_string(now) + " now";
 }
 
-Status check_content(const image::OpenFile& file, std::int32_t fd, const struct stat& now) {
+Status check_content(const image::OpenFile& file, std::int32_t fd, const struct stat& now, ChangedFiles changed_files) {
   const auto bytes = static_cast<std::uint64_t>(now.st_size);
   const std::int64_t modified = now.st_mtim.tv_sec * 1'000'000'000LL + now.st_mtim.tv_nsec;
   const std::uint32_t access = file.flags & kAccessMode;
@@ -69,6 +69,10 @@ Status check_content(const image::OpenFile& file, std::int32_t fd, const struct 
   if (bytes == file.file_bytes && modified == file.file_modified_ns) return {};
   if (!writes && bytes > file.file_bytes) return {};
   const std::string how = bytes == file.file_bytes ? "it was modified since the checkpoint" : size_change(file, bytes);
+  if (changed_files == ChangedFiles::RestoreContent) {
+    return refuse(file, fd, how + ", and the image does not have its content",
+                  "make the checkpoint with --save-files, or put back the file of then");
+  }
   return refuse(file, fd, how,
                 writes
                     ? "the application would overwrite what was written since; put back the file of then, or restore "
@@ -76,8 +80,9 @@ Status check_content(const image::OpenFile& file, std::int32_t fd, const struct 
                     : "put back the file of then, or start the application anew");
 }
 
-Status check_open_file(const image::OpenFile& file, std::int32_t fd, ChangedFiles changed_files) {
+Status check_open_file(const image::OpenFile& file, std::int32_t fd, const RestoreInputs& inputs) {
   struct stat now;
+  if (inputs.missing_files.contains(file.path)) return {};
   const bool is_place = (file.flags & O_PATH) != 0;
   if (::fstatat(AT_FDCWD, file.path.c_str(), &now, is_place ? AT_SYMLINK_NOFOLLOW : 0) != 0) {
     return Error::of_errno("stat", kDoing)
@@ -102,8 +107,9 @@ Status check_open_file(const image::OpenFile& file, std::int32_t fd, ChangedFile
         .with_path(file.path)
         .with_remedy("give this user the access that the application had");
   }
-  const bool checked = S_ISREG(now.st_mode) && !is_place && changed_files != ChangedFiles::Keep;
-  return checked ? check_content(file, fd, now) : Status{};
+  const bool checked = S_ISREG(now.st_mode) && !is_place && inputs.changed_files != ChangedFiles::Keep &&
+                       !inputs.settled_files.contains(file.path);
+  return checked ? check_content(file, fd, now, inputs.changed_files) : Status{};
 }
 
 Status check_cwd(const std::string& path) {
@@ -201,13 +207,13 @@ Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupB
     }
     if (file.memory != 0) {
       wire::FdEntry& entry = plan.add_fd(wire::FdKind::MemoryFile, place.slot, place.fd);
-      entry.flags = file.flags & ~kDropped;
+      entry.flags = file.flags & ~(kDropped | O_NOFOLLOW);  // it is opened by a link in /proc; shm_open(3) has the flag
       entry.file_offset = file.position;
       entry.peer_slot = plan.slot_of(file.memory, 0);
       entry.value = detail;
       continue;
     }
-    STASIS_TRY(check_open_file(file, place.fd, inputs.changed_files));
+    STASIS_TRY(check_open_file(file, place.fd, inputs));
     const std::uint64_t path = plan.add_string(file.path);
     wire::FdEntry& entry = plan.add_fd(wire::FdKind::OpenFile, place.slot, place.fd);
     // A place is that of the name itself, be it a symbolic link's.

@@ -23,6 +23,7 @@ Error differs(const std::string& path, const std::string& how) {
 
 Result<FileStatus> MappedFiles::check(const image::Mapping& mapping) {
   if (auto found = checked_.find(mapping.path); found != checked_.end()) return found->second;
+  if (missing_.contains(mapping.path)) return FileStatus{};
   // O_PATH asks for no permission and cannot block on a FIFO or a device that has taken the file's place.
   Result<UniqueFd> handle = open_file_at(AT_FDCWD, mapping.path, O_PATH, 0, kDoing);
   if (!handle.ok()) {
@@ -30,6 +31,10 @@ Result<FileStatus> MappedFiles::check(const image::Mapping& mapping) {
   }
   FileStatus status = STASIS_TRY(status_of(handle.value().get(), mapping.path));
   if (!status.is_regular()) return differs(mapping.path, "is no regular file any more");
+  if (settled_.contains(mapping.path)) {
+    checked_.emplace(mapping.path, status);
+    return status;
+  }
   if (status.bytes != mapping.file_bytes) {
     return differs(mapping.path, "has changed its size from " + std::to_string(mapping.file_bytes) + " to " +
                                      std::to_string(status.bytes) + " bytes");

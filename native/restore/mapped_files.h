@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "base/result.h"
@@ -14,10 +15,16 @@ namespace stasis::restore {
 
 class MappedFiles {
  public:
+  // Of `settled` only the name counts; those that are `missing` are about to be made.
+  MappedFiles(const std::set<std::string>& settled, const std::set<std::string>& missing)
+      : settled_(settled), missing_(missing) {}
+
   // Status of the mapping's file, checked once per path. Incompatible, naming the path and what differs.
   Result<FileStatus> check(const image::Mapping& mapping);
 
  private:
+  const std::set<std::string>& settled_;
+  const std::set<std::string>& missing_;
   std::map<std::string, FileStatus> checked_;
 };
 

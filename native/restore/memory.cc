@@ -59,7 +59,12 @@ class MemoryPlanner {
  public:
   MemoryPlanner(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
                 const GroupBuilder& group, PlanBuilder& plan)
-      : image_(image), section_(section), inputs_(inputs), group_(group), plan_(plan) {}
+      : image_(image),
+        section_(section),
+        inputs_(inputs),
+        group_(group),
+        plan_(plan),
+        mapped_files_(inputs.settled_files, inputs.missing_files) {}
 
   Status build();
   std::uint64_t image_bytes() const { return image_bytes_; }

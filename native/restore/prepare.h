@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,7 +31,8 @@ struct PageFileLocation {
 // What happens where a file that the application has open for writing has changed since the checkpoint.
 enum class ChangedFiles {
   Fail,
-  Keep,  // the application goes on with the file as it is
+  Keep,            // the application goes on with the file as it is
+  RestoreContent,  // what the image holds is put in its place
 };
 
 struct RestoreInputs {
@@ -38,8 +40,11 @@ struct RestoreInputs {
   std::vector<wire::WorkingSetRange> working_set;   // as read_working_set gives it
   std::uint32_t plan_version = wire::kPlanVersion;  // that runtime's (plan_version_of in restore/start.h)
   ChangedFiles changed_files = ChangedFiles::Fail;
-  bool tcp_close = false;    // connections to who is not in the image are found reset
-  std::string runtime_path;  // absolute; the file that will be executed, of the image's build id
+  // Files whose content is that of the checkpoint, or the one to go on with (file_contents.h): their size and time do not count.
+  std::set<std::string> settled_files;
+  std::set<std::string> missing_files;  // those of them that are about to be made
+  bool tcp_close = false;               // connections to who is not in the image are found reset
+  std::string runtime_path;             // absolute; the file that will be executed, of the image's build id
 };
 
 struct PreparedRestore {

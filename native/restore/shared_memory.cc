@@ -31,7 +31,9 @@ std::string base_name(const image::SharedMemory& memory) {
 
 Status plan_shared_memory(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& group) {
   for (const image::SharedMemory& memory : image.shared_memory) {
-    if (memory.kind == image::SharedMemoryKind::SystemV || is_shown_once(image, memory)) continue;
+    if (memory.kind == image::SharedMemoryKind::File || memory.kind == image::SharedMemoryKind::SystemV ||
+        is_shown_once(image, memory))
+      continue;
     std::vector<wire::SegmentPiece> pieces;
     for (const image::PageRun& run : memory.runs) {
       const PageFileLocation& file = inputs.page_files[run.page_file];

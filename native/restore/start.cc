@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "image/files.h"
+#include "restore/file_contents.h"
 #include "restore/prepare.h"
 #include "restore/working_set.h"
 
@@ -26,6 +27,7 @@ struct Laid {
   std::uint64_t records_checksum = 0;
   std::uint64_t opened_us = 0;
   std::vector<std::string> warnings;
+  FileContents contents;  // taken back unless they are kept
 };
 
 // Absolute, since the runtime opens it from a working directory of its own.
@@ -69,6 +71,15 @@ Result<Laid> lay_down(const StartOptions& options, Clock::time_point origin) {
   inputs.plan_version = plan_version_of(inputs.runtime_path);
   inputs.changed_files = options.changed_files;
   inputs.tcp_close = options.tcp_close;
+  laid.contents = STASIS_TRY(FileContents::decide(opened.image, inputs));
+  inputs.settled_files = laid.contents.settled();
+  if (laid.contents.changes_anything()) {
+    // Whatever else is in the way is to be found before a file is touched.
+    RestoreInputs trial = inputs;
+    trial.missing_files = laid.contents.missing();
+    STASIS_TRY(prepare(opened.image, trial));
+    STASIS_TRY(laid.contents.put_in_place(opened.image, inputs));
+  }
   PreparedRestore prepared = STASIS_TRY(prepare(opened.image, inputs));
   laid.plan = STASIS_TRY(seal_plan(prepared.plan));
   laid.runtime = prepared.runtime_path;
@@ -114,6 +125,7 @@ Result<Started> Starting::finish(const std::function<Status()>& permission) {
   started.prepared_us = microseconds_since(origin_);
   STASIS_TRY(permission());
   started.launched = STASIS_TRY(keeper_->finish(laid.plan.get()));
+  laid.contents.keep();
   started.finished_us = microseconds_since(origin_);
   // steady_clock is CLOCK_MONOTONIC.
   const auto origin_us = static_cast<std::uint64_t>(
@@ -130,6 +142,8 @@ Error become_keeper(const StartOptions& options) {
   auto laid = lay_down(options, Clock::now());
   if (!laid.ok()) return std::move(laid).error();
   const auto keeper = keeper_options(options, laid.value().runtime, laid.value().records_checksum);
+  // Nobody comes back to take them away once this process is the keeper.
+  laid.value().contents.keep();
   return launch::become_keeper_of_plan(keeper, laid.value().plan.get());
 }
 

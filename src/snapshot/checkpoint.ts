@@ -30,6 +30,8 @@ export interface CheckpointOptions {
    * If they might need more, the application stands still while the pages are written. Default: half of the memory that is available.
    */
   readonly maxCopy?: number;
+  /** Also stores the content of files open for writing, of each up to so many bytes; a longer one is an error. */
+  readonly saveFiles?: number;
   /** The restored application finds TCP connections to programs outside reset. Without it they are an error. */
   readonly tcpClose?: boolean;
   readonly signal?: AbortSignal;
@@ -101,12 +103,13 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
   }
 }
 
-type KindOptions = Pick<NativeOptions, 'maxCopy' | 'tcpClose'>;
+type KindOptions = Pick<NativeOptions, 'maxCopy' | 'saveFiles' | 'tcpClose'>;
 
 function checkKinds(options: CheckpointOptions): KindOptions {
-  const { maxCopy, tcpClose } = options;
+  const { maxCopy, saveFiles, tcpClose } = options;
   return {
     ...(maxCopy === undefined ? {} : { maxCopy: checkBytes('options.maxCopy', maxCopy) }),
+    ...(saveFiles === undefined ? {} : { saveFiles: checkBytes('options.saveFiles', saveFiles) }),
     tcpClose: checkFlag('options.tcpClose', tcpClose),
   };
 }

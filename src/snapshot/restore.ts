@@ -43,8 +43,8 @@ export interface RestoreOptions {
   /** As for `run`. */
   readonly fastPath?: boolean;
   /**
-   * Where a file that the application has open for writing has changed since the checkpoint: `fail` (default), or `keep` the file and
-   * go on.
+   * Where a file that the application has open for writing, or shared memory with a name, has changed since the checkpoint: `fail`
+   * (default), `keep` the file and go on, or `restore-content`, which puts back what the image holds (`saveFiles` of the checkpoint).
    */
   readonly files?: FilesPolicy;
   /** Connections to programs outside are found reset, also where the image would keep them. */
@@ -131,7 +131,7 @@ function checkChoices(options: ForegroundRestoreOptions): Choices {
   };
 }
 
-const policies: readonly FilesPolicy[] = ['fail', 'keep'];
+const policies: readonly FilesPolicy[] = ['fail', 'keep', 'restore-content'];
 
 function checkPolicy(value: unknown): FilesPolicy {
   if (typeof value !== 'string') throw badType('options.files', 'a string', value);

@@ -12,6 +12,7 @@ interface Options {
   readonly leaveRunning?: boolean;
   readonly timeout?: string;
   readonly maxCopy?: number;
+  readonly saveFiles?: number;
   readonly tcpClose?: boolean;
 }
 
@@ -26,16 +27,22 @@ export function define(command: Command, run: ActionRunner): void {
       'with --leave-running: memory that the copy of the application may use, such as 512M',
       parseSize,
     )
+    .option(
+      '--save-files <size>',
+      'also store files that are open for writing, each up to this size, such as 64M',
+      parseSize,
+    )
     .option('--tcp-close', 'let TCP connections to programs outside be reset in the restored application')
     .action((nameOrId: string, options: Options) =>
       run(async (output) => {
         const timeout = options.timeout === undefined ? undefined : parseDuration(options.timeout);
         const stasis = await Stasis.open();
         const application = await stasis.application(nameOrId);
-        const { maxCopy, tcpClose = false } = options;
+        const { maxCopy, saveFiles, tcpClose = false } = options;
         const kinds = {
           tcpClose,
           ...(maxCopy === undefined ? {} : { maxCopy }),
+          ...(saveFiles === undefined ? {} : { saveFiles }),
         };
         const leaveRunning = options.leaveRunning ?? false;
         const snapshot = await interruptible((signal) =>

@@ -28,8 +28,8 @@ export function define(command: Command, run: ActionRunner): void {
     .addOption(
       new Option(
         '--files <policy>',
-        'where a file open for writing has changed since: fail, or keep it and go on',
-      ).choices(['fail', 'keep']),
+        'where a file open for writing has changed since: fail, keep it and go on, or restore-content (checkpoint --save-files)',
+      ).choices(['fail', 'keep', 'restore-content']),
     )
     .option('--tcp-close', 'let TCP connections to programs outside be reset')
     .option('--no-fast-path', 'change no code of libraries: calls that the runtime has to see always trap')
