@@ -120,7 +120,8 @@
       "native/tracer/quiesce.cc",
       "native/tracer/rewind.cc",
       "native/tracer/session.cc",
-      "native/tracer/threads.cc"
+      "native/tracer/threads.cc",
+      "native/tracer/waits.cc"
     ],
     "stasis_addon_sources": [
       "native/addon/addon.cc",
@@ -257,6 +258,7 @@
       "native/runtime/text.cc",
       "native/runtime/timed_calls.cc",
       "native/runtime/vdso.cc",
+      "native/runtime/waits.cc",
       "native/runtime/watches.cc",
       "native/runtime/vdso_page.S"
     ],

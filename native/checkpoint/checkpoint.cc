@@ -103,6 +103,8 @@ class Checkpoint {
   std::vector<std::unique_ptr<PresentPages>> present_;  // ... and what they tell of shared memory
   std::optional<SharedMemories> shared_memories_;
   CopyRoom copy_room_;
+  tracer::Waits waits_;
+  std::uint64_t inherited_filters_ = 0;
   Clock::time_point stopped_at_;
   bool held_ = false;
 };
@@ -198,6 +200,10 @@ Status Checkpoint::check_runtime_file(const Subject& subject) {
 // Step 2.
 Status Checkpoint::stop() {
   const Deadline deadline = Deadline::in(options_.stop_deadline);
+  std::vector<pid_t> processes;
+  for (const auto& member : tree_.members) processes.push_back(member->pid());
+  waits_.look(processes);
+  inherited_filters_ = inherited_filters();
   STASIS_TRY(cut(tree_, deadline, [this] { return look_before(); }, stopped_at_));
   held_ = true;
   return {};
@@ -241,7 +247,8 @@ Status Checkpoint::read_state() {
   for (const auto& member : tree_.members) {
     settings.push_back(std::make_unique<SettingsReader>(member->subject));
     wanted.push_back({&*member->session, &member->settled, &*member->memory, &member->subject.runtime, member->caught(),
-                      settings.back()->questions(traits[wanted.size()])});
+                      settings.back()->questions(traits[wanted.size()]), &waits_,
+                      !has_own_filters(member->subject, *member->status, inherited_filters_)});
     if (options_.leave_running) wanted.back().questions.push_back(present_[wanted.size() - 1].get());
   }
   auto states = STASIS_TRY(tracer::read_processes(wanted, deadline, tree_.cancel));

@@ -124,15 +124,25 @@ const char* first_refused(const image::OwnFilter& filter) {
   return nullptr;
 }
 
+// The runtime installed the first filter, and perhaps some on top of it.
+std::uint64_t filters_of_ours(const Subject& subject, std::uint64_t inherited) {
+  return inherited + 1 + subject.stacked_filters;
+}
+
 }  // namespace
 
-// The runtime installed the first filter, and perhaps some on top of it; those that this process has too were there before (a
-// container's).
-void refuse_filters(const Subject& subject, const procfs::Fields& status, const Notes& notes, Findings& findings) {
+std::uint64_t inherited_filters() {
   const auto own = procfs::read_status(::getpid());
-  const std::uint64_t inherited = own.ok() ? own.value().number("Seccomp_filters") : 0;
+  return own.ok() ? own.value().number("Seccomp_filters") : 0;
+}
+
+bool has_own_filters(const Subject& subject, const procfs::Fields& status, std::uint64_t inherited) {
+  return status.number("Seccomp_filters") > filters_of_ours(subject, inherited);
+}
+
+void refuse_filters(const Subject& subject, const procfs::Fields& status, const Notes& notes, Findings& findings) {
   const std::uint64_t filters = status.number("Seccomp_filters");
-  const std::uint64_t known = inherited + 1 + subject.stacked_filters + notes.filters.size();
+  const std::uint64_t known = filters_of_ours(subject, inherited_filters()) + notes.filters.size();
   if (filters > known) {
     findings.add(subject.where(), std::to_string(filters - known) + " seccomp filters of the program's own",
                  "run the program with its sandbox switched off");

@@ -19,6 +19,9 @@ struct Notes {
 Status read_notes(const Subject& subject, const ProcessMemory& memory, Notes& notes);
 
 // filters.cc: filters that cannot be put back. `status` is the main thread's, `notes` of this process.
+// inherited_filters(): those that this process has, and with it what it starts (a container's).
+std::uint64_t inherited_filters();
+bool has_own_filters(const Subject& subject, const procfs::Fields& status, std::uint64_t inherited);
 void refuse_filters(const Subject& subject, const procfs::Fields& status, const Notes& notes, Findings& findings);
 
 // Whether the name that maps shows is a segment's.

@@ -49,6 +49,7 @@ void record_threads(const tracer::ProcessState& state, image::ProcessImage& sect
     record.rseq_address = thread.rseq.address;
     record.rseq_bytes = thread.rseq.bytes;
     record.rseq_signature = thread.rseq.signature;
+    record.wait_ns = thread.wait_ns;
     section.threads.push_back(std::move(record));
   }
 }

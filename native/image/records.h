@@ -292,6 +292,7 @@ struct Thread {
   std::uint64_t robust_list = 0, robust_list_bytes = 0;
   std::uint64_t rseq_address = 0;
   std::uint32_t rseq_bytes = 0, rseq_signature = 0;
+  std::uint64_t wait_ns = 0;
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.field("tid", r.tid, "thread id, as the program knows it");
@@ -311,6 +312,8 @@ struct Thread {
     v.hex("rseq_address", r.rseq_address, "registered rseq area, 0 for none");
     v.field("rseq_bytes", r.rseq_bytes, "its length");
     v.hex("rseq_signature", r.rseq_signature, "its signature");
+    v.since(2, "wait_ns", r.wait_ns,
+            "of a thread about to make a call that waits for a relative time: what is left of it, ns, 0 for all");
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include "image/validate.h"
 #include "wire/ids.h"
+#include "wire/waits.h"
 
 namespace stasis::image {
 
@@ -61,6 +62,8 @@ Status check_thread(const Thread& thread, std::uint64_t xcr0, const std::string&
        {thread.altstack_address, thread.clear_child_tid, thread.tid_word, thread.robust_list, thread.rseq_address}) {
     if (!is_user_address(address)) return invalid(subject, "an address outside user space");
   }
+  if (thread.wait_ns != 0 && wire::timed_wait(r.rax) == nullptr)
+    return invalid(subject, "time is left of a call that does not wait for any");
   if (thread.tid_word % sizeof(std::int32_t) != 0) return invalid(subject, "a tid word that is not aligned");
   return {};
 }

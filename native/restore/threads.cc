@@ -1,17 +1,21 @@
 // Threads: for each one a complete rt_sigreturn frame, laid out at the address it will have, and a stack for the
 // runtime's work before.
+#include <linux/audit.h>
+
 #include <csignal>
 #include <cstring>
 
 #include "arch/x86_64/sigframe.h"
 #include "restore/builders.h"
 #include "restore/xstate.h"
+#include "wire/waits.h"
 
 namespace stasis::restore {
 
 namespace {
 
 constexpr std::uint64_t kStackBytes = 2048;
+constexpr std::uint64_t kSyscallBytes = 2;
 constexpr std::uint64_t kFrameBytes =
     sizeof(arch::KernelUcontext) + 128;       // siginfo_t follows in the kernel's frame; rt_sigreturn ignores it
 constexpr std::uint64_t kRseqAlignment = 32;  // the kernel takes no other (rseq(2))
@@ -77,6 +81,32 @@ bool is_writable(const image::ProcessImage& section, std::uint64_t address, std:
   return false;
 }
 
+// A SIGSYS of the program's own that waits in the thread's queue would keep ours out.
+bool continues_wait(const image::Image& image, const image::ProcessImage& section, const image::Thread& thread) {
+  if (thread.wait_ns == 0 || image.runtime.descriptor_version < wire::kDescriptorVersionWithWaits) return false;
+  for (const image::QueuedSignal& queued : section.queued_signals) {
+    if (queued.tid == thread.tid && queued.signal == SIGSYS) return false;
+  }
+  return true;
+}
+
+// wire/waits.h.
+wire::QueuedSignal rest_of_wait(const image::Thread& thread, std::uint32_t index) {
+  wire::WaitInfo info{};
+  info.signal = SIGSYS;
+  info.error = wire::kWaitData;
+  info.code = wire::kWaitCode;
+  info.call_address = thread.registers.rip + kSyscallBytes;
+  info.number = static_cast<std::int32_t>(thread.registers.rax);
+  info.architecture = AUDIT_ARCH_X86_64;
+  info.left_ns = thread.wait_ns;
+  wire::QueuedSignal entry{};
+  entry.signal = SIGSYS;
+  entry.thread = index;
+  std::memcpy(entry.info, &info, sizeof info);
+  return entry;
+}
+
 }  // namespace
 
 Status plan_threads(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan) {
@@ -91,7 +121,11 @@ Status plan_threads(const image::Image& image, const image::ProcessImage& sectio
     // The stack first: it is all that the thread writes, so that it shares its page with as little as possible.
     const std::uint64_t stack = plan.add_zeros(kStackBytes, 64);
     const std::uint64_t fpstate = plan.add_bytes(xstate.value(), 64);
-    const arch::KernelUcontext context = context_of(thread, PlanBuilder::address_of(fpstate));
+    arch::KernelUcontext context = context_of(thread, PlanBuilder::address_of(fpstate));
+    if (continues_wait(image, section, thread)) {
+      context.context.rip += kSyscallBytes;
+      plan.signals.push_back(rest_of_wait(thread, static_cast<std::uint32_t>(plan.threads.size())));
+    }
     const std::uint64_t frame = plan.add_zeros(kFrameBytes, 16);
     plan.write(frame, {reinterpret_cast<const std::uint8_t*>(&context), sizeof context});
 

@@ -4,6 +4,7 @@
 // The main thread opens the gate when nothing can fail any more. It waits for the others to arrive only if one of them
 // does what could: on a busy machine that would cost a time slice for each.
 #include <asm/prctl.h>
+#include <asm/signal.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -49,6 +50,9 @@ void queue_signals(u64 index, bool of_process) {
     wire::QueuedSignal& queued = signals[i];
     if (queued.thread == wire::kNoSlot ? !of_process : queued.thread != index) continue;
     place_sender(queued.info);
+    // The frame opens it again, with the program's context in force (wire/waits.h). Calls of the runtime do not trap.
+    const u64 open = u64{1} << (queued.signal - 1);
+    raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, &open, nullptr, sizeof open);
     if (queued.thread != wire::kNoSlot) {
       must(raw_syscall(__NR_rt_tgsigqueueinfo, pid, tid, queued.signal, queued.info), Step::QueueSignal, queued.signal);
     } else {

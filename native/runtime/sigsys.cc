@@ -71,7 +71,8 @@ u64 foreign_signal(const SigsysInfo* info, arch::KernelUcontext* context, u64* f
 
 // Called by stasis_sigsys with the handler mask in force. `frame` may be moved if a handler is returned.
 extern "C" u64 stasis_handle_sigsys(u32, const SigsysInfo* info, arch::KernelUcontext* context, u64* frame) {
-  if (info->code != kSecurityTrap || static_cast<u32>(info->error) != kTrapData)
+  const bool waits = info->error == wire::kWaitData;
+  if (info->code != kSecurityTrap || (static_cast<u32>(info->error) != kTrapData && !waits))
     return foreign_signal(info, context, frame);
   // A tracer has put the thread elsewhere since the trap (wire/parasite.h): the call is not to be done now.
   u64 at = context->context.rip;
@@ -80,6 +81,10 @@ extern "C" u64 stasis_handle_sigsys(u32, const SigsysInfo* info, arch::KernelUco
   Trap trap{context,
             static_cast<u64>(info->number),
             {registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9}};
+  if (waits) {
+    context->context.rax = static_cast<u64>(continue_wait(trap, *reinterpret_cast<const wire::WaitInfo*>(info)));
+    return 0;
+  }
   note_trap(trap, at);
   context->context.rax = static_cast<u64>(dispatch(trap));
   return 0;

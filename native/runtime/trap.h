@@ -5,6 +5,7 @@
 #include "runtime/fast_call.h"
 #include "runtime/syscall.h"
 #include "wire/types.h"
+#include "wire/waits.h"
 
 extern "C" {
 // Issues a call for the program in the blocking window: arch/x86_64/blocking.S.
@@ -45,6 +46,9 @@ inline i64 issue_once(const Trap& trap) {
   return raw_syscall(number, trap.arguments[0], trap.arguments[1], trap.arguments[2], trap.arguments[3],
                      trap.arguments[4], trap.arguments[5]);
 }
+
+// A call that the program was making when it was saved, for the time that was left: waits.cc.
+i64 continue_wait(Trap& trap, const wire::WaitInfo& info);
 
 // Handlers by subject.
 i64 trapped_sigaction(Trap& trap);    // signals.cc

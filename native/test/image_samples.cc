@@ -160,6 +160,7 @@ void add_threads(ProcessImage& i) {
   main.rseq_address = 0x7f00001009a0;
   main.rseq_bytes = 32;
   main.rseq_signature = 0x53053053;
+  main.wait_ns = 1'500'000'000;
   Thread worker = thread(4712, "worker-1", 832, 7);
   worker.signal_mask = 0xffff'ffff'7fff'feff;
   worker.altstack_address = 0x7f0000200000;

@@ -189,7 +189,14 @@ Status Parasite::go_home_all(const std::vector<Job>& jobs, Deadline deadline, co
     STASIS_TRY(ptrace::set_signal_mask(tracee.tid, job.thread->mask));
     STASIS_TRY(ptrace::set_registers(tracee.tid, job.thread->live));
   }
-  return Session::drive_all(returning, "returning to the application's own context", deadline, cancel);
+  STASIS_TRY(Session::drive_all(returning, "returning to the application's own context", deadline, cancel));
+  for (const Job& job : jobs) {
+    if (!job.thread->rest_queued || job.thread->tracee->at == Tracee::At::Gone) continue;
+    user_regs_struct registers = job.thread->fallback;
+    registers.rip += kSyscallBytes;
+    STASIS_TRY(ptrace::set_registers(job.thread->tracee->tid, registers));
+  }
+  return {};
 }
 
 }  // namespace stasis::tracer

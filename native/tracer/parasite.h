@@ -59,6 +59,9 @@ struct ParasiteThread {
   user_regs_struct live{};      // the own context, in the entry stop of the interrupted call if there is one
   user_regs_struct fallback{};  // the same context without the kernel's help: what the frame holds
   bool in_call = false;
+  // The list has put into the thread's queue what is left of its wait (wire/waits.h): `fallback` is in front of a call, which a
+  // home stop counts as made. If the tracer dies before, the signal is of no use, and the call is made with all of its time.
+  bool rest_queued = false;
   std::uint64_t mask = 0;
   int bell = 0;  // a signal that the thread neither handles nor blocks, and that is ignored by default; 0: none
   std::vector<std::uint8_t> xsave;

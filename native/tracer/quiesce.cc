@@ -37,10 +37,11 @@ Result<bool> handled_signal_waits(const Tracee& tracee, std::uint64_t caught) {
   return false;
 }
 
-Status rewind_if_ended_by_stop(const Tracee& tracee, std::uint64_t caught, user_regs_struct& registers) {
+Status rewind_if_ended_by_stop(Tracee& tracee, std::uint64_t caught, user_regs_struct& registers) {
   if (!ended_by_stop(registers)) return {};
   if (STASIS_TRY(handled_signal_waits(tracee, caught))) return {};  // the call did end with EINTR
   registers = rewound(registers);
+  tracee.put_back = true;
   return ptrace::set_registers(tracee.tid, registers);
 }
 

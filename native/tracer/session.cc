@@ -285,6 +285,7 @@ Status Session::resume(Tracee& tracee, ptrace::Resume how) {
   if (!status.ok() && status.error().error != ESRCH) return status;
   tracee.at = Tracee::At::Running;
   tracee.signal = 0;
+  tracee.put_back = false;
   return {};
 }
 

@@ -47,6 +47,7 @@ struct Tracee {
   int event = 0;       // At::Event only: PTRACE_EVENT_...
   int stopped_by = 0;  // the signal by which job control has stopped the process, as its last EVENT_STOP tells
 
+  bool put_back = false;               // it stands in front of a call that has ended only because of the stop
   bool interrupted = false;            // an interrupt is on its way
   std::chrono::microseconds slice{0};  // drive() interrupts the thread if it runs so long without a stop; 0: never
 

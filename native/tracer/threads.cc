@@ -1,5 +1,6 @@
 #include "tracer/threads.h"
 
+#include <linux/audit.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -17,13 +18,16 @@
 #include "tracer/parasite.h"
 #include "tracer/rewind.h"
 #include "wire/layout.h"
+#include "wire/waits.h"
 
 namespace stasis::tracer {
 
 namespace {
 
-constexpr std::uint32_t kOnAlternateStack = 1;  // SS_ONSTACK: a state, not a setting
-constexpr int kSeccompCode = 1;                 // SYS_SECCOMP
+constexpr std::uint32_t kOnAlternateStack = 1;     // SS_ONSTACK: a state, not a setting
+constexpr std::uint32_t kAutoDisarm = 0x80000000;  // SS_AUTODISARM, 4.7
+constexpr int kSeccompCode = 1;                    // SYS_SECCOMP
+constexpr std::uint64_t kSyscallBytes = 2;
 
 // Places of results in a thread's data; the main thread's list has more than the two calls of the others.
 constexpr std::uint64_t kStackAt = 0;
@@ -58,7 +62,9 @@ class Reader {
         runtime_(*process.runtime),
         parasite_(session_, memory_, runtime_),
         caught_(process.caught),
-        questions_(process.questions) {}
+        questions_(process.questions),
+        waits_(*process.waits),
+        may_queue_(process.may_queue) {}
 
   // What ptrace tells, and the lists of calls. Then the lists are run: the first thread's, which makes room for those of the
   // others, theirs, and another of the first thread's.
@@ -72,6 +78,8 @@ class Reader {
 
  private:
   Status read_by_ptrace(const SettledThread& settled, ThreadState& state, ParasiteThread& parasite);
+  void continue_wait(const ThreadState& state, ParasiteThread& parasite);
+  void queue_rest(const ThreadState& state, ParasiteThread& parasite);
   Status read_window_frame(const SettledThread& settled, ThreadState& state);
   Status lay_out_slots();
   void ask(ParasiteThread& thread);
@@ -87,6 +95,8 @@ class Reader {
   Parasite parasite_;
   std::uint64_t caught_;
   Questions questions_;
+  const Waits& waits_;
+  bool may_queue_;
   ProcessState process_;
   std::vector<ParasiteThread> parasites_;  // as process_.threads
   std::vector<bool> stack_from_frame_;
@@ -130,6 +140,7 @@ Status Reader::read_by_ptrace(const SettledThread& settled, ThreadState& state, 
   parasite.mask = state.mask;
   parasite.bell = bell_for(state.mask, caught_);
   parasite.xsave = state.xsave;
+  const bool in_call = settled.interruption != Interruption::None;
   parasite.in_call = settled.interruption != Interruption::None;
   parasite.live = registers;
   if (parasite.in_call) {
@@ -144,7 +155,12 @@ Status Reader::read_by_ptrace(const SettledThread& settled, ThreadState& state, 
   state.registers = parasite.fallback;
   const bool in_window = settled.place == Place::InWindow;
   stack_from_frame_.push_back(in_window);
-  return in_window ? read_window_frame(settled, state) : Status();
+  if (in_window) STASIS_TRY(read_window_frame(settled, state));
+  // Of a call that is to be made again, and of none that ends with EINTR.
+  const bool again = settled.tracee->put_back || (in_call && static_cast<long>(state.registers.rax) == settled.call);
+  if (again) state.wait_ns = waits_.left_of(session_.pid(), settled, memory_);
+  if (state.wait_ns != 0) continue_wait(state, parasite);
+  return {};
 }
 
 // A thread in the blocking window: what the program's thread was doing is in the frame of the SIGSYS that trapped its
@@ -167,6 +183,39 @@ Status Reader::read_window_frame(const SettledThread& settled, ThreadState& stat
   state.xsave = STASIS_TRY(xsave_of(memory_, frame.context));
   state.alternate_stack = frame.stack;
   return {};
+}
+
+// The live thread, too, goes on with what is left: the kernel's own record, where it has one, cannot be read by a later checkpoint,
+// and a call that the stop has ended would begin anew. So it leaves the kernel, and the runtime's window, and waits by
+// the runtime's handler from now on, as a restored one does. A stack with SS_AUTODISARM is disarmed in the window; and a SIGSYS of the
+// program's own would keep ours out of the queue.
+void Reader::continue_wait(const ThreadState& state, ParasiteThread& parasite) {
+  const bool taken = std::any_of(state.queued.begin(), state.queued.end(),
+                                 [](const siginfo_t& info) { return info.si_signo == SIGSYS; });
+  if (!may_queue_ || taken || (state.alternate_stack.flags & kAutoDisarm) != 0) return;
+  parasite.rest_queued = true;
+  parasite.in_call = false;
+  parasite.fallback = state.registers;
+  parasite.live = state.registers;
+  parasite.mask = state.mask;
+  parasite.bell = bell_for(state.mask, caught_);
+  parasite.xsave = state.xsave;
+}
+
+void Reader::queue_rest(const ThreadState& state, ParasiteThread& parasite) {
+  wire::WaitInfo info{};
+  info.signal = SIGSYS;
+  info.error = wire::kWaitData;
+  info.code = wire::kWaitCode;
+  info.call_address = state.registers.rip + kSyscallBytes;
+  info.number = static_cast<i32>(state.registers.rax);
+  info.architecture = AUDIT_ARCH_X86_64;
+  info.until_ns = static_cast<u64>(now_ns(CLOCK_MONOTONIC)) + state.wait_ns;
+  const std::size_t at = Parasite::reserve(parasite, sizeof(siginfo_t));
+  std::memcpy(parasite.data.data() + at, &info, sizeof info);
+  Parasite::add(parasite, {SYS_rt_tgsigqueueinfo,
+                           {static_cast<std::uint64_t>(session_.pid()), static_cast<std::uint64_t>(state.tid), SIGSYS,
+                            Parasite::data_address(parasite, at)}});
 }
 
 Status Reader::lay_out_slots() {
@@ -210,7 +259,10 @@ Status Reader::begin(const std::vector<SettledThread>& settled) {
   }
   STASIS_TRY(lay_out_slots());
   ParasiteThread& main = parasites_.front();
-  for (ParasiteThread& thread : parasites_) ask(thread);
+  for (std::size_t i = 0; i < parasites_.size(); ++i) {
+    ask(parasites_[i]);
+    if (parasites_[i].rest_queued) queue_rest(process_.threads[i], parasites_[i]);
+  }
   program_break_ = Parasite::add(main, {SYS_brk, {0}});
   timers_ = Parasite::reserve(main, 3 * sizeof(itimerval));
   for (std::uint64_t which = 0; which < 3; ++which) {

@@ -15,6 +15,7 @@
 #include "os/ptrace.h"
 #include "tracer/parasite.h"
 #include "tracer/quiesce.h"
+#include "tracer/waits.h"
 #include "wire/descriptor.h"
 
 namespace stasis::tracer {
@@ -29,6 +30,7 @@ struct ThreadState {
   std::uint64_t clear_child_tid = 0;
   std::uint64_t robust_list = 0, robust_list_bytes = 0;
   ptrace::RseqConfiguration rseq;
+  std::uint64_t wait_ns = 0;      // left of the wait that `registers` are about to begin; 0: all, or no such call
   std::vector<siginfo_t> queued;  // own queue, oldest first, without the runtime's SIGSYS
 };
 
@@ -59,6 +61,8 @@ struct ProcessToRead {
   const wire::Descriptor* runtime;
   std::uint64_t caught;  // signals with a handler
   Questions questions;
+  const Waits* waits;
+  bool may_queue;  // no seccomp filter of the program's own forbids the thread to send itself what is left of its wait
 };
 
 // The processes make their calls at the same time. Afterwards every thread stands at a home stop (tracer/parasite.h) and the

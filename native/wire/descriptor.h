@@ -9,7 +9,9 @@ namespace stasis::wire {
 inline constexpr u64 kDescriptorMagic = 0x3173697361747353;  // "Sstasis1" backwards in memory order
 // 1: a restored program gets new ids. 2: it keeps them (wire/ids.h). 3: call sites may be rewritten (runtime/sites.h).
 // 4: it rebuilds several processes (wire/plan.h); parasites run lists of any length and make holders (wire/parasite.h).
-inline constexpr u32 kDescriptorVersion = 4;
+// 5: threads go on with what was left of their waits (wire/waits.h).
+inline constexpr u32 kDescriptorVersion = 5;
+inline constexpr u32 kDescriptorVersionWithWaits = 5;
 inline constexpr u32 kDescriptorVersionOfOneProcess = 3;
 inline constexpr u32 kDescriptorVersionWithoutIds = 1;
 

@@ -98,6 +98,7 @@ TEST(validate_refuses_bad_threads_and_signals) {
       {"rip is no address", [](Image& i) { i.processes[0].threads[1].registers.rip = ~0ull; }},
       {"a segment base outside", [](Image& i) { i.processes[0].threads[1].registers.fs_base = ~0ull; }},
       {"an address outside user space", [](Image& i) { i.processes[0].threads[1].robust_list = ~0ull; }},
+      {"a call that does not wait for any", [](Image& i) { i.processes[0].threads[1].wait_ns = 1; }},
       {"a tid word that is not aligned", [](Image& i) { i.processes[0].threads[1].tid_word = 0x401002; }},
       {"action 0: signal 9 has no action", [](Image& i) { i.processes[0].actions[0].signal = 9; }},
       {"action 1: a second action of signal 1", [](Image& i) { i.processes[0].actions[1].signal = 1; }},
