@@ -10,7 +10,7 @@
 // that a slow minute of the machine falls on all. The first round is dropped. Times count from the library call in this process to the
 // instant named; a cold start counts from spawning the bare program. A first reply goes to a small client in a process of its own that asks
 // from before the start on, in the same way for all. JSON goes to build/bench.json, --chart draws docs/images/bench.svg,
-// --write puts the tables into docs/benchmarks.md.
+// --write puts the tables into docs/benchmarks.md, or docs/benchmarks-pause.md.
 
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
@@ -36,7 +36,7 @@ import {
   summary,
 } from '../test/bench/measure.mjs';
 import { runOverhead } from '../test/bench/overhead.mjs';
-import { measurePause, pauseReport } from '../test/bench/pause.mjs';
+import { measurePause, pauseDocument, pauseReport } from '../test/bench/pause.mjs';
 import { document, terminalReport } from '../test/bench/report.mjs';
 
 const {
@@ -55,7 +55,7 @@ const {
 });
 const subjects = {
   interpose: { measure: measureInterposition, report: interpositionReport },
-  pause: { measure: measurePause, report: pauseReport },
+  pause: { measure: measurePause, report: pauseReport, document: pauseDocument, file: 'docs/benchmarks-pause.md' },
 };
 if (subject !== undefined && !(subject in subjects)) throw new Error(`there is no benchmark ${subject}`);
 options.json ??= join(checkout, subject ? `build/bench-${subject}.json` : 'build/bench.json');
@@ -285,7 +285,8 @@ try {
     mkdirSync(join(checkout, 'docs/images'), { recursive: true });
     writeFileSync(join(checkout, 'docs/images/bench.svg'), chart(report));
   }
-  if (options.write) writeFileSync(join(checkout, 'docs/benchmarks.md'), document(report));
+  const { document: written, file } = subject ? subjects[subject] : { document, file: 'docs/benchmarks.md' };
+  if (options.write && written) writeFileSync(join(checkout, file), written(report));
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }

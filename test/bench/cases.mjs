@@ -2,12 +2,12 @@
 // when it prints "listening".
 
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { end, firstReply, httpRequest, outputOf, sleep, startBare, warm, warmHttp } from './measure.mjs';
-import { makeCluster, selectOne } from './postgres.mjs';
+import { asServer, makeCluster, selectOne } from './postgres.mjs';
 
 export const checkout = fileURLToPath(new URL('../..', import.meta.url));
 const programs = join(checkout, 'test/support/programs');
@@ -59,10 +59,11 @@ function postgresCase({ binaries, data }, port) {
     rmSync(to, { recursive: true, force: true });
     execFileSync('cp', ['-a', from, to]); // times to the nanosecond, by which a restore knows the files
   };
-  const words = (directory) => [
-    join(binaries, 'postgres'),
-    ...['-D', directory, '-p', String(port), '-h', '127.0.0.1', '-k', dirname(data)],
-  ];
+  const words = (directory) =>
+    asServer([
+      join(binaries, 'postgres'),
+      ...['-D', directory, '-p', String(port), '-h', '127.0.0.1', '-k', dirname(data)],
+    ]);
   copy(data, `${data}.cold`);
   return {
     name: 'postgres',
@@ -79,7 +80,8 @@ function postgresCase({ binaries, data }, port) {
 
 export async function makeCases(directory) {
   const [plain, heap, python, redis, postgres] = await freePorts(5);
-  const cluster = makeCluster(directory);
+  mkdirSync(join(directory, 'postgres'));
+  const cluster = makeCluster(join(directory, 'postgres'));
   const redisWords = (port) => {
     const options = {
       port,

@@ -1,9 +1,9 @@
 // How long an application that goes on stands still for a checkpoint: pages read from copies of its processes ("fork"), beside the same
 // checkpoint with its pages written meanwhile ("copy"), alternating in one run, and CRIU's frozen time when CRIU is given.
 //
-//     npm run bench -- pause [--quick] [--rounds N] [--only CASE,CASE] [--json FILE]
+//     npm run bench -- pause [--quick] [--rounds N] [--only CASE,CASE] [--json FILE] [--write]
 //
-// Before every checkpoint the program is at work as it would be: a server answers, Postgres runs pgbench. Postgres refuses to run as root.
+// Before every checkpoint the program is at work as it would be: a server answers, Postgres runs pgbench.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
@@ -13,8 +13,8 @@ import { Stasis } from '../../dist/index.js';
 import { checkout, compiled, freePorts, nodeServer } from './cases.mjs';
 import { Criu } from './criu.mjs';
 import { end, firstReply, host, httpRequest, median, sleep, startBare, summary, warmHttp } from './measure.mjs';
-import { makeCluster } from './postgres.mjs';
-import { aligned } from './report.mjs';
+import { asServer, makeCluster } from './postgres.mjs';
+import { aligned, markdown } from './report.mjs';
 
 const mebibyte = 1 << 20;
 
@@ -33,7 +33,7 @@ const order = (port, path) =>
     call.on('error', reject);
   });
 
-/** A server, pgbench with two clients and an open transaction, all members of one application; undefined where that cannot be. */
+/** A server, pgbench with two clients and an open transaction, all members of one application; undefined where Postgres is not installed. */
 function postgresCase(directory, port) {
   const cluster = makeCluster(directory);
   if (cluster === undefined) return undefined;
@@ -42,7 +42,7 @@ function postgresCase(directory, port) {
   return {
     name: 'postgres',
     title: 'Postgres under pgbench',
-    words: ['/usr/bin/python3', script, binaries, data, directory, String(port)],
+    words: asServer(['/usr/bin/python3', script, binaries, data, directory, String(port)]),
     ready: async () => {
       for (let tries = 0; ; tries++) {
         try {
@@ -154,8 +154,8 @@ export async function measurePause(directory, { quick, rounds, only, say }) {
 const round = (value) => (value === undefined ? '' : value.toFixed(value >= 100 ? 0 : 1));
 const both = (samples) => (samples === undefined ? '' : `${round(samples.min)} / ${round(samples.median)}`);
 
-export function pauseReport({ cases, host: machine, rounds, criu }) {
-  const table = [['', 'processes', 'pages, MB', 'fork, ms', 'copy, ms', 'CRIU, ms']];
+function tableOf({ cases }) {
+  const table = [['program', 'processes', 'pages, MB', 'fork, ms', 'copy, ms', 'CRIU, ms']];
   for (const entry of cases) {
     const megabytes = (entry.pageBytes / mebibyte).toFixed(0);
     table.push([
@@ -167,21 +167,43 @@ export function pauseReport({ cases, host: machine, rounds, criu }) {
       both(entry.criuMs),
     ]);
   }
-  const bars = cases.flatMap(({ name, title, forkMs, criuMs }) => {
+  return table;
+}
+
+function barsOf({ cases }) {
+  const table = [['bar', 'limit, ms', 'measured, ms', '']];
+  for (const { name, title, forkMs, criuMs } of cases) {
     const value = forkMs?.median ?? Number.POSITIVE_INFINITY;
-    const line = (limit, what) => `${value <= limit ? 'met   ' : 'missed'}  ${title}: ${round(value)} ms, ${what}`;
-    const frozen = criuMs && median(criuMs.samples);
-    return [
-      ...(limits[name] ? [line(limits[name], `at most ${limits[name]}`)] : []),
-      ...(frozen ? [line(frozen * criuShare, `at most a tenth of CRIU's ${round(frozen)}`)] : []),
-    ];
-  });
-  return [
-    `Pause of an application that goes on, minimum / median of ${rounds} rounds; ${machine.cpus} CPUs, kernel ${machine.kernel}, load ${machine.load.toFixed(1)}; ${criu}`,
+    const add = (what, limit) => table.push([what, round(limit), round(value), value <= limit ? 'met' : 'missed']);
+    if (limits[name]) add(title, limits[name]);
+    if (criuMs) add(`${title}: a tenth of CRIU's frozen time`, median(criuMs.samples) * criuShare);
+  }
+  return table;
+}
+
+const circumstances = ({ host: machine, rounds, criu }) =>
+  `minimum / median of ${rounds} rounds; ${machine.cpus} CPUs, kernel ${machine.kernel}, load ${machine.load.toFixed(1)}; ${criu}`;
+
+export const pauseReport = (report) =>
+  [
+    `Pause of an application that goes on, ${circumstances(report)}`,
     '',
-    aligned(table),
+    aligned(tableOf(report)),
     '',
-    ...bars,
+    aligned(barsOf(report)),
     '',
   ].join('\n');
-}
+
+/** docs/benchmarks-pause.md. */
+export const pauseDocument = (report) => `# How long an application stands still
+
+Written by \`npm run bench -- pause --write\`; do not edit the figures by hand. The pause of a checkpoint that leaves its application running (\`--leave-running\`), from the first thread that is stopped to the last that is let go: ${circumstances(report)}.
+
+*fork*: the pages are read afterwards, from copies of the processes (docs/adr/0014-the-pause-is-a-fork.md). *copy*: the same checkpoint with its pages written while the application stands still, as it is done where there is no memory for what the application may write meanwhile. Both alternate in the same rounds, and the program is at work before each: the server answers, Postgres runs pgbench with a transaction open. *CRIU*: what it says of its frozen time, in a run of its own on the same machine.
+
+${markdown(tableOf(report))}
+
+## Bars
+
+${markdown(barsOf(report))}
+`;

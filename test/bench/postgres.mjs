@@ -1,9 +1,9 @@
 // A Postgres cluster to measure with.
 
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, readdirSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, existsSync, readdirSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 function newestBinaries() {
   const root = '/usr/lib/postgresql';
@@ -15,16 +15,30 @@ function newestBinaries() {
   return newest && join(root, newest, 'bin');
 }
 
+// Postgres refuses to run as root.
+const root = process.getuid() === 0;
+const nobody = { uid: 65534, name: 'nobody' };
+const userName = root ? nobody.name : userInfo().username;
+
+/** A command line that Postgres's programs run with. */
+export const asServer = (words) =>
+  root ? ['setpriv', `--reuid=${nobody.uid}`, `--regid=${nobody.uid}`, '--clear-groups', ...words] : words;
+
 /**
- * A cluster in `directory` with a database `bench` that pgbench has filled; its server is not running. Undefined where there can be none:
- * Postgres is not installed, or we are root, as whom it refuses to run.
+ * A cluster in `directory` with a database `bench` that pgbench has filled; its server is not running. Undefined where Postgres is not
+ * installed.
  */
 export function makeCluster(directory) {
   const binaries = newestBinaries();
-  if (binaries === undefined || process.getuid() === 0) return undefined;
+  if (binaries === undefined) return undefined;
   const data = join(directory, 'data');
+  if (root) {
+    chmodSync(dirname(directory), 0o711);
+    chownSync(directory, nobody.uid, nobody.uid);
+  }
   const run = (name, ...words) => {
-    const { status, stderr } = spawnSync(join(binaries, name), words, { encoding: 'utf8' });
+    const [program, ...rest] = asServer([join(binaries, name), ...words]);
+    const { status, stderr } = spawnSync(program, rest, { encoding: 'utf8', cwd: directory });
     if (status !== 0) throw new Error(`${name}: ${stderr}`);
   };
   run('initdb', '-k', '-D', data, '-A', 'trust', '--no-sync');
@@ -46,6 +60,6 @@ const message = (type, body) => {
 
 /** The opening of a connection and a query at once (https://www.postgresql.org/docs/current/protocol-flow.html); the answer holds `part`. */
 export const selectOne = {
-  request: message('', `\0\x03\0\0user\0${userInfo().username}\0database\0bench\0\0`) + message('Q', 'SELECT 1\0'),
+  request: message('', `\0\x03\0\0user\0${userName}\0database\0bench\0\0`) + message('Q', 'SELECT 1\0'),
   part: 'SELECT 1',
 };

@@ -122,7 +122,7 @@ export function aligned(table) {
   ].join('\n');
 }
 
-function markdown(table) {
+export function markdown(table) {
   const line = (row) => `| ${row.join(' | ')} |`;
   const rule = line(table[0].map((_, column) => (column === 0 ? '---' : '---:')));
   return [line(table[0]), rule, ...table.slice(1).map(line)].join('\n');
