@@ -171,6 +171,9 @@ export interface CheckpointOptions {
   /** Bytes up to which the content of a file open for writing is stored; absent: none is. */
   readonly saveFiles?: number;
   readonly tcpClose?: boolean;
+  readonly tcpEstablished?: boolean;
+  /** The program that holds connections which are kept. */
+  readonly keeper: string;
   /** The caller's time for the whole, which it enforces with the token; here it bounds how long the threads may take to stop. */
   readonly timeoutMs: number;
 }

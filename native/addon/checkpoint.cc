@@ -60,6 +60,8 @@ checkpoint::Options checkpoint_options(const Options& options) {
   if (options.has("maxCopy")) result.max_copy_bytes = static_cast<std::uint64_t>(options.integer("maxCopy"));
   if (options.has("saveFiles")) result.save_files_bytes = static_cast<std::uint64_t>(options.integer("saveFiles"));
   result.tcp_close = options.flag("tcpClose", false);
+  result.tcp_established = options.flag("tcpEstablished", false);
+  result.keeper = options.text("keeper");
   result.stdio = identities(options);
   // The process executes its runtime, so this link leads to the file, also when its name is gone.
   result.runtime_path = "/proc/" + std::to_string(result.pid) + "/exe";

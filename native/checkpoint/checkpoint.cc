@@ -71,7 +71,8 @@ bool is_ending(pid_t pid) {
 
 class Checkpoint {
  public:
-  Checkpoint(const Options& options, const CancelToken& cancel) : options_(options), tree_(options, cancel) {}
+  Checkpoint(const Options& options, const CancelToken& cancel)
+      : options_(options), tree_(options, cancel), outside_(options) {}
 
   Result<Outcome> run();
 
@@ -93,6 +94,7 @@ class Checkpoint {
 
   const Options& options_;
   Tree tree_;
+  OutsideConnections outside_;  // let go before the application is
   Outcome outcome_;
   image::Image image_;
   Notes notes_;
@@ -168,6 +170,9 @@ Status Checkpoint::look_once(bool& passing) {
   STASIS_TRY(shared.describe_segments(1, findings));
   passing = starting || findings.all_passing();
   if (!findings.empty()) return std::move(findings).error(options_.pid);
+  const bool keeps = std::any_of(scratch.tcp_connections.begin(), scratch.tcp_connections.end(),
+                                 [](const image::TcpConnection& connection) { return !connection.kept.empty(); });
+  if (keeps) STASIS_TRY(outside_.prepare());
   return {};
 }
 
@@ -293,6 +298,7 @@ Status Checkpoint::look_again() {
 
 Status Checkpoint::read_files() {
   Findings findings;
+  objects_->outside = &outside_;
   shared_memories_.emplace([this] { return objects_->next(); });
   STASIS_TRY(shared_memories_->save_descriptors(*objects_, image_, findings));
   STASIS_TRY(save_fds(*objects_, image_, findings));
@@ -378,6 +384,7 @@ Status Checkpoint::write(PartialDirectory directory) {
   STASIS_TRY(check_cancelled(tree_.cancel));
   const image::Header header = STASIS_TRY(image::commit_image(image_, directory.path(), options_.output_directory));
   directory.committed();
+  image_.header = header;
   outcome_.image_bytes = header.image_bytes;
   if (!options_.verified_directory.empty()) {
     const auto status = status_of(writer.fd(), image_.page_files.front().file_name);
@@ -400,12 +407,15 @@ Result<Outcome> Checkpoint::run() {
   STASIS_TRY(read_stopped());
   outcome_.copied = STASIS_TRY(hold_pages());
   if (outcome_.copied) let_go();
+  if (options_.leave_running) outside_.let_go();
   STASIS_TRY(look_again());
   STASIS_TRY(plan_memory());
   STASIS_TRY(write(std::move(directory)));
   if (!options_.leave_running) {
     objects_->reset_connections();
+    STASIS_TRY(outside_.before_end(image_.header, tree_.first().subject.process));
     STASIS_TRY(end_application(tree_));
+    STASIS_TRY(outside_.hold());
     for (std::string& warning : remove_system_v(image_, tree_.subjects())) {
       outcome_.warnings.push_back(std::move(warning));
     }

@@ -51,8 +51,10 @@ struct Options {
   std::uint64_t max_copy_bytes = 0;
   // Content of files open for writing is stored, of each up to so many bytes, so that a restore can put it back. 0: none is.
   std::uint64_t save_files_bytes = 0;
-  // The restored program finds TCP connections to who is not saved reset. Without it they are a reason to refuse the checkpoint.
-  bool tcp_close = false;
+  // TCP connections to who is not saved are kept (outside.h), and where that cannot be, or without it, the restored program finds them
+  // reset. Without either they are a reason to refuse the checkpoint.
+  bool tcp_established = false, tcp_close = false;
+  std::string keeper;  // path of stasis-keeper, needed for connections that are kept
   std::array<StdioIdentity, 3> stdio;
   std::chrono::milliseconds stop_deadline{10000};  // for every thread to stop outside the runtime
   std::string creator_version;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "checkpoint/in_flight.h"
+#include "checkpoint/outside.h"
 #include "checkpoint/subject.h"
 #include "image/image.h"
 #include "os/procfs.h"
@@ -76,6 +77,7 @@ class Objects {
   std::map<const Subject*, std::vector<image::FileLock>> locks;  // of the members
   UnixQueues unix_queues;                                        // of a stopped application
   std::vector<UniqueFd> to_reset;                                // duplicates of its TCP connections
+  OutsideConnections* outside = nullptr;                         // of a stopped application
   // For an application that is about to be ended: its connections end with a reset once nobody has them, which leaves their
   // addresses free at once.
   void reset_connections();

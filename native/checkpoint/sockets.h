@@ -92,6 +92,7 @@ class SocketSaver {
   Status save_tcp(const Socket& socket);
   Status save_tcp_pair(const Socket& first, const Socket& second);
   Status save_tcp_alone(const Socket& socket, bool reset);
+  Status save_tcp_kept(const Socket& socket);
   Status order_waiting();
 
   // udp.cc

@@ -1,5 +1,5 @@
-// TCP sockets: connections with both ends in the application, those whose other end is gone, those that nobody has accepted yet, and sockets that are
-// not connected.
+// TCP sockets: connections with both ends in the application, those whose other end is gone or outside (outside.h), those that nobody has accepted
+// yet, and sockets that are not connected.
 //
 // What is on its way between two ends of the application has arrived at the receiver, since the loopback device delivers at
 // once, or waits at the sender because the receiver's window is closed. Those bytes cannot be read there without privilege; so
@@ -39,7 +39,7 @@ enum State {
 };
 
 constexpr int kBufferLock = 72;  // SO_BUF_LOCK, 5.14
-constexpr std::uint32_t kForWriting = 2;
+constexpr std::uint32_t kForReading = 1, kForWriting = 2;
 constexpr auto kDrainTime = std::chrono::milliseconds(20);
 constexpr auto kDrainStep = std::chrono::microseconds(100);
 constexpr int kLargeBuffer = 64 << 20;
@@ -166,6 +166,22 @@ void say_reuse(std::vector<image::SocketOption>& options) {
   if (!said) options.push_back({SOL_SOCKET, SO_REUSEADDR, {0, 0, 0, 0}});
 }
 
+bool shut_for_reading(const UniqueFd& socket) {
+  pollfd query{socket.get(), POLLRDHUP, 0};
+  return ::poll(&query, 1, 0) == 1 && (query.revents & POLLRDHUP) != 0;
+}
+
+// Why a connection to outside cannot be kept; null: it can.
+const char* obstacle_to_keeping(const UniqueFd& socket) {
+  if (!may_repair(socket.get())) return "keeping it needs CAP_NET_ADMIN";
+  char layer[16] = "";
+  socklen_t length = sizeof layer;
+  if (::getsockopt(socket.get(), IPPROTO_TCP, TCP_ULP, layer, &length) == 0 && length > 0)
+    return "its encryption by the kernel (TCP_ULP) cannot be read";
+  if (filter_length(socket.get()) > 0) return "it has a filter of its own (SO_ATTACH_FILTER)";
+  return nullptr;
+}
+
 }  // namespace
 
 Status SocketSaver::save_tcp(const Socket& socket) {
@@ -224,8 +240,17 @@ Status SocketSaver::save_tcp(const Socket& socket) {
       return {};
     }
   }
+  const char* obstacle = objects_.options().tcp_established ? obstacle_to_keeping(socket.duplicate) : "";
+  if (obstacle == nullptr) return save_tcp_kept(socket);
   if (objects_.options().tcp_close) return save_tcp_alone(socket, true);
-  const std::string remedy = "close it before the checkpoint, or pass --tcp-close to have it reset";
+  if (*obstacle != 0) {
+    findings_.add(socket.where, what + ", which is outside the application: " + obstacle,
+                  "close it before the checkpoint, or pass --tcp-close to have it reset");
+    return {};
+  }
+  const std::string remedy =
+      "close it before the checkpoint, or pass --tcp-established to keep it (needs CAP_NET_ADMIN) or --tcp-close to "
+      "have it reset";
   if (info.tcpi_state != kEstablished) {
     findings_.add_passing(socket.where, what + ", closed by the other side", remedy);
   } else {
@@ -288,6 +313,29 @@ Status SocketSaver::save_tcp_alone(const Socket& socket, bool reset) {
   if (record.first_name.empty()) record.family = static_cast<std::uint32_t>(socket.kind.family);
   image_.tcp_connections.push_back(std::move(record));
   objects_.to_reset.push_back(STASIS_TRY(objects_.descriptions[socket.description].first().duplicate()));
+  return {};
+}
+
+// The other end is outside, and the connection goes on.
+Status SocketSaver::save_tcp_kept(const Socket& socket) {
+  image::TcpConnection record;
+  record.object = objects_.next();
+  record.first_name = socket.name;
+  record.second_name = socket.peer_name;
+  record.first_flags = socket.flags;
+  record.printable = printable(socket.name) + " to " + printable(socket.peer_name);
+  becomes(socket, record.object, 0);
+  image::KeptConnection& kept = record.kept.emplace_back();
+  if (objects_.phase() == Phase::Stopped) {
+    STASIS_TRY(add_options(socket, record.first_options));
+    TcpConnectionState state = STASIS_TRY(
+        objects_.outside->save(STASIS_TRY(objects_.descriptions[socket.description].first().duplicate()), kept));
+    record.to_first = std::move(state.received);
+    record.to_second = std::move(state.to_send);
+    record.first_shutdown = (state.end_received || shut_for_reading(socket.duplicate) ? kForReading : 0) |
+                            (state.end_sent ? kForWriting : 0);
+  }
+  image_.tcp_connections.push_back(std::move(record));
   return {};
 }
 

@@ -1,6 +1,8 @@
 // Records of sockets. image/records.h has the rules of the place.
 #pragma once
 
+#include <array>
+
 #include "image/records.h"
 
 namespace stasis::image {
@@ -137,7 +139,29 @@ struct Socket {
   }
 };
 
-// A TCP connection with both ends in the application, or with one whose peer is gone.
+// What the kernel knows of a TCP connection whose peer is outside the application, and goes on without it.
+struct KeptConnection {
+  std::uint32_t send_sequence = 0, receive_sequence = 0, unsent = 0, segment = 0, options = 0;
+  std::uint32_t send_scale = 0, receive_scale = 0, timestamp = 0;
+  bool reuse_address = false;
+  std::array<std::uint32_t, 5> window{};
+  template <class V, class R>
+  static void describe(V& v, R& r) {
+    v.field("send_sequence", r.send_sequence,
+            "sequence number behind the bytes that are on their way to the second end");
+    v.field("receive_sequence", r.receive_sequence, "of what comes next from there");
+    v.field("unsent", r.unsent, "how many of the last bytes to the second end were never sent");
+    v.field("segment", r.segment, "largest segment that the second end takes");
+    v.field("options", r.options, "negotiated: time stamps 1, SACK 2, window scales 4");
+    v.field("send_scale", r.send_scale, "window scale of the second end");
+    v.field("receive_scale", r.receive_scale, "of the first end");
+    v.field("timestamp", r.timestamp, "time stamp of the moment (TCP_TIMESTAMP)");
+    v.field("reuse_address", r.reuse_address, "SO_REUSEADDR");
+    v.field("window", r.window, "struct tcp_repair_window of linux/tcp.h");
+  }
+};
+
+// A TCP connection with both ends in the application, or with one whose peer is gone or outside.
 struct TcpConnection {
   static constexpr RecordType kType = RecordType::TcpConnection;
   static constexpr const char* kName = "tcp-connection";
@@ -150,6 +174,7 @@ struct TcpConnection {
   std::uint32_t first_shutdown = 0, second_shutdown = 0;
   bool second_reset = false;
   std::string printable;
+  std::vector<KeptConnection> kept;
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.field("object", r.object, "number of this object, which descriptors refer to");
@@ -166,6 +191,8 @@ struct TcpConnection {
     v.field("second_shutdown", r.second_shutdown, "likewise");
     v.field("second_reset", r.second_reset, "the second end is gone, and with a reset");
     v.field("printable", r.printable, "the addresses for people");
+    v.field("kept", r.kept,
+            "one: the second end is outside, and the connection goes on; then shut down for reading: 1");
   }
 };
 

@@ -20,6 +20,8 @@ constexpr std::uint32_t kMaxPipeBytes = 1u << 31;
 constexpr std::uint64_t kMaxFileBytes = 0x7fff'ffff'ffff'f000;     // of off_t, page-aligned
 constexpr std::uint64_t kMaxEventfdCount = 0xffff'ffff'ffff'fffe;  // eventfd(2)
 constexpr std::uint32_t kAllSocketOptions = 127;
+constexpr std::uint32_t kAllTcpOptions = 7;    // TCPI_OPT_TIMESTAMPS, _SACK, _WSCALE
+constexpr std::uint32_t kMaxWindowScale = 14;  // RFC 7323
 constexpr std::size_t kMaxAddressBytes = 112;  // of wire::FdEntry::address; sockaddr_un, the longest, has 110
 
 constexpr std::uint32_t kMaxPacketBytes = 4096;    // of a pipe in packet mode (pipe(2))
@@ -223,6 +225,14 @@ Result<Use> check_record(const Image&, const TcpConnection& connection, const st
   STASIS_TRY(check_options(connection.second_options, subject));
   if (connection.first_shutdown > 3 || connection.second_shutdown > 3)
     return invalid(subject, "undefined ways of being shut down");
+  if (connection.kept.size() > 1) return invalid(subject, "kept twice");
+  for (const KeptConnection& kept : connection.kept) {
+    if (connection.first_name.empty() || connection.second_reset) return invalid(subject, "kept, and without a peer");
+    if (connection.first_name[0] != connection.second_name[0]) return invalid(subject, "ends of two address families");
+    if (kept.unsent > connection.to_second.size()) return invalid(subject, "more to be sent than there is");
+    if (kept.options > kAllTcpOptions || kept.send_scale > kMaxWindowScale || kept.receive_scale > kMaxWindowScale)
+      return invalid(subject, "options that TCP does not have");
+  }
   return Use{.ends = 2};
 }
 

@@ -28,6 +28,7 @@
 #include "keeper/application.h"
 #include "keeper/control.h"
 #include "keeper/failure.h"
+#include "keeper/holder.h"
 #include "keeper/options.h"
 #include "keeper/publish.h"
 #include "keeper/signals.h"
@@ -295,6 +296,7 @@ void open_missing_streams() {
 }
 
 int main(int count, char** arguments) {
+  if (count == 3 && strcmp(arguments[1], "--hold") == 0) return hold_connections();
   Options options;
   if (const char* wrong = parse_options(count, arguments, options)) {
     return tell_failure(options.ready_fd, failure_of_kind(ErrorKind::Usage, wrong));

@@ -5,6 +5,7 @@
 //                   -- PROGRAM ARGV0 [ARG...]
 //     stasis-keeper ... --plan-fd N [--ids-fd N]
 //     stasis-keeper ... --pid N --report-fd N --done-fd N [--ids-fd N]
+//     stasis-keeper --hold IMAGE                               another task altogether (holder.h)
 //
 // and, of a restore, --working-set FILE --page-file FILE --page-file-stamp TEXT (working_set.h).
 //

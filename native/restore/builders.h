@@ -25,7 +25,7 @@ void plan_locks(const image::Image& image, const image::ProcessImage& section, P
 Status plan_directory(const image::ProcessImage& section, PlanBuilder& plan);
 Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& plan);
 Status plan_pipes(const image::Image& image, GroupBuilder& plan);
-Status plan_sockets(const image::Image& image, GroupBuilder& plan);
+Status plan_sockets(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& plan);
 Status plan_inotifies(const image::Image& image, GroupBuilder& plan);
 // queues.cc: what waits in sockets, which can be any object. use_in_flight before all others, plan_queues behind them.
 void use_in_flight(const image::Image& image, GroupBuilder& plan);

@@ -58,7 +58,7 @@ Status plan_objects(const image::Image& image, const RestoreInputs& inputs, Grou
   STASIS_TRY(plan_terminals(image, group));
   STASIS_TRY(plan_posix_queues(image, group));
   STASIS_TRY(plan_pipes(image, group));
-  STASIS_TRY(plan_sockets(image, group));
+  STASIS_TRY(plan_sockets(image, inputs, group));
   STASIS_TRY(plan_eventfds(image, group));
   STASIS_TRY(plan_timerfds(image, group));
   STASIS_TRY(plan_inotifies(image, group));

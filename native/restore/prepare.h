@@ -44,6 +44,7 @@ struct RestoreInputs {
   std::set<std::string> settled_files;
   std::set<std::string> missing_files;  // those of them that are about to be made
   bool tcp_close = false;               // connections to who is not in the image are found reset
+  std::vector<std::uint8_t> holder;     // address of who holds them otherwise (outside.h); empty: there are none
   std::string runtime_path;             // absolute; the file that will be executed, of the image's build id
 };
 

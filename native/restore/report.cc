@@ -80,6 +80,7 @@ constexpr StepWords kSteps[] = {
     {Step::ConnectSocket, "connect", "connecting a socket", Subject::FdAndAddress},
     {Step::AddWatch, "inotify_add_watch", "watching a file", Subject::FdAndAddress},
     {Step::SetLock, "fcntl", "locking a file, which another process may have locked", Subject::FdAndAddress},
+    {Step::TakeConnection, "recvmsg", "taking over a TCP connection that was held", Subject::FdAndAddress},
     {Step::Meet, "", "waiting for the application's other processes", Subject::None},
 };
 

@@ -99,6 +99,39 @@ void plan_connection(const image::TcpConnection& connection, GroupBuilder& plan)
   entry.peer_data_bytes = connection.to_second.size();
 }
 
+// The socket comes from the holder with all that the kernel keeps of it.
+void plan_held(const image::TcpConnection& connection, std::uint32_t index, const RestoreInputs& inputs,
+               GroupBuilder& plan) {
+  if (!plan.is_held(connection.object, 0)) return;
+  const GroupBuilder::Place place = plan.add_parked(connection.object, 0);
+  wire::FdDetail detail{};
+  detail.options = plan_options(connection.first_options, plan);
+  const std::uint64_t value = add_detail(detail, connection.object, plan);
+  const std::uint64_t printable = plan.add_string(connection.printable);
+  wire::FdEntry& entry = plan.add_fd(wire::FdKind::Held, place.slot, place.fd);
+  entry.peer_slot = wire::kNoSlot;
+  entry.value = value;
+  entry.path = printable;
+  entry.family = connection.first_name[0];
+  entry.type = SOCK_STREAM;
+  entry.protocol = IPPROTO_TCP;
+  entry.flags = connection.first_flags;
+  entry.option = index;
+  entry.address_bytes = copy_address(inputs.holder, entry.address);
+}
+
+// As a checkpoint with --tcp-close would have saved it.
+image::TcpConnection reset(image::TcpConnection connection) {
+  connection.family = connection.first_name[0];
+  connection.first_name.clear();
+  connection.second_name.clear();
+  connection.to_second.clear();
+  connection.first_shutdown = 0;
+  connection.second_reset = true;
+  connection.kept.clear();
+  return connection;
+}
+
 void plan_listener(const image::ListeningSocket& socket, GroupBuilder& plan) {
   const GroupBuilder::Place place = plan.add_slot(socket.object);
   if (place.fd < 0) return;
@@ -142,9 +175,18 @@ void plan_socket(const image::Socket& socket, GroupBuilder& plan) {
 
 }  // namespace
 
-Status plan_sockets(const image::Image& image, GroupBuilder& plan) {
+Status plan_sockets(const image::Image& image, const RestoreInputs& inputs, GroupBuilder& plan) {
   for (const image::SocketPair& pair : image.socket_pairs) plan_pair(pair, plan);
-  for (const image::TcpConnection& connection : image.tcp_connections) plan_connection(connection, plan);
+  std::uint32_t kept = 0;
+  for (const image::TcpConnection& connection : image.tcp_connections) {
+    if (connection.kept.empty()) {
+      plan_connection(connection, plan);
+    } else if (inputs.tcp_close) {
+      plan_connection(reset(connection), plan);
+    } else {
+      plan_held(connection, kept++, inputs, plan);
+    }
+  }
   for (const image::ListeningSocket& socket : image.listening_sockets) plan_listener(socket, plan);
   for (const image::Socket& socket : image.sockets) plan_socket(socket, plan);
   return {};

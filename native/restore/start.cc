@@ -7,6 +7,7 @@
 
 #include "image/files.h"
 #include "restore/file_contents.h"
+#include "restore/outside.h"
 #include "restore/prepare.h"
 #include "restore/working_set.h"
 
@@ -71,6 +72,7 @@ Result<Laid> lay_down(const StartOptions& options, Clock::time_point origin) {
   inputs.plan_version = plan_version_of(inputs.runtime_path);
   inputs.changed_files = options.changed_files;
   inputs.tcp_close = options.tcp_close;
+  inputs.holder = STASIS_TRY(hold_outside_connections(opened.image, options));
   laid.contents = STASIS_TRY(FileContents::decide(opened.image, inputs));
   inputs.settled_files = laid.contents.settled();
   if (laid.contents.changes_anything()) {

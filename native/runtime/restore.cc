@@ -14,7 +14,7 @@
 //    9  actions; image ranges; SIGSYS handler; filter
 //   10  working directory and umask; fds put into place
 //   11  threads, each up to the gate; POSIX timers; the main thread likewise; limits
-//   12  all processes meet; the first one marks the report and opens the gate of all
+//   12  all processes meet; TCP connections that were held go on (restore_held.cc); the first one marks the report and opens the gate of all
 //   13  timers; report and done pipe closed; gate of the process's threads open; rt_sigreturn
 //
 // All or nothing: up to the gate every failure ends all processes with a report, and no instruction of the program has
@@ -27,6 +27,7 @@
 
 #include "runtime/filter.h"
 #include "runtime/ids.h"
+#include "runtime/restore_sockets.h"
 #include "runtime/signals.h"
 #include "runtime/start.h"
 #include "runtime/state.h"
@@ -166,6 +167,7 @@ void pass_gate_together() {
   }
   arrive(wire::Meeting::Ready);
   wait_for(wire::Meeting::Ready);
+  let_connections_go();
   set_clocks();
   remove_marked_segments();
   mark_phase(&wire::Report::resumed_ns);

@@ -145,6 +145,7 @@ void lock_description(const wire::FdEntry& entry);  // parked
 void set_process_locks();
 i64 open_unnamed(const char* directory, u32 mode);  // a new file without a name, or -errno
 
+u64 holder_home();      // the number for the connection to a holder of connections
 u64 slot_fd(u32 slot);  // the number at which a slot is parked
 const wire::FdDetail& detail_of(const wire::FdEntry& entry);
 

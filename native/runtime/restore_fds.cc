@@ -3,7 +3,8 @@
 //     0 .. park_base - 1                 the program's numbers; also where new fds appear before they are parked, and
 //                                        where files to map are opened
 //     park_base .. + slot_count - 1      parked: one number for each end of an open file description
-//     above                              the restorer's own: inherited stdio, the table of ids, the plan, the done pipe
+//     above                              the restorer's own: inherited stdio, the table of ids, the plan, the done pipe, the
+//                                        connection to a holder
 //
 // Every object is made once, by the first process while it is alone, and parked at its slot; children inherit all of
 // them. Each process then duplicates those it has to each of its numbers and closes everything from park_base up.
@@ -27,9 +28,10 @@ using wire::FdKind;
 using wire::Step;
 
 constexpr u32 kStdioCount = 3;
-constexpr u32 kOwnFds = kStdioCount + 3;  // and the table of ids, the plan and the done pipe
-constexpr u64 kFdsToSpare = 4;            // that exist for a moment while the highest slot is filled
-constexpr u32 kEfdSemaphore = 1;          // EFD_SEMAPHORE
+constexpr u32 kPassedFds = 3;                          // the table of ids, the plan and the done pipe
+constexpr u32 kOwnFds = kStdioCount + kPassedFds + 1;  // and the connection to a holder
+constexpr u64 kFdsToSpare = 4;                         // that exist for a moment while the highest slot is filled
+constexpr u32 kEfdSemaphore = 1;                       // EFD_SEMAPHORE
 constexpr u32 kSeekSet = 0;
 constexpr u32 kEpollAdd = 1;  // EPOLL_CTL_ADD
 
@@ -45,6 +47,12 @@ KernelLimit g_old_limit;
 bool g_limit_raised;
 
 u64 max(u64 a, u64 b) { return a > b ? a : b; }
+
+void exchange(u64& a, u64& b) {
+  const u64 first = a;
+  a = b;
+  b = first;
+}
 
 void raise_limit(u64 highest) {
   KernelLimit limit;
@@ -136,6 +144,8 @@ void create(const FdEntry& entry) {
       return create_inotify(entry);
     case FdKind::DeletedDirectory:
       return open_removed_directory(entry);
+    case FdKind::Held:
+      return take_connection(entry);
   }
 }
 
@@ -169,6 +179,8 @@ void fill_own_epolls() {
 
 }  // namespace
 
+u64 holder_home() { return g_own_base + kStdioCount + kPassedFds; }
+
 u64 slot_fd(u32 slot) { return group().park_base + slot; }
 
 const wire::FdDetail& detail_of(const FdEntry& entry) {
@@ -197,7 +209,7 @@ void fill(i64 fd, u64 data, u64 bytes, Step step, const FdEntry& entry) {
 
 void move_inherited_fds(Marker& marker) {
   i32 last_passed = 0;
-  i32* const passed[] = {&marker.ids_fd, &marker.plan_fd, &marker.done_fd};
+  i32* const passed[kPassedFds] = {&marker.ids_fd, &marker.plan_fd, &marker.done_fd};
   for (const i32* fd : passed) last_passed = *fd > last_passed ? *fd : last_passed;
   const u64 inherited = max(static_cast<u64>(last_passed + 1), kStdioCount);
   g_own_base = max(group().park_base + group().slot_count, inherited);
@@ -262,13 +274,12 @@ void keep_limit_of_files() { g_limit_raised = false; }
 
 void drop_inherited_fds(const Marker& marker) {
   // The done pipe stays: once it is closed, the application may be looked at.
-  const u64 number = group().parked_fd, first = group().park_base;
-  u64 kept[2] = {number, static_cast<u64>(marker.done_fd)};
-  if (marker.done_fd < 0 || kept[0] > kept[1]) {
-    kept[0] = marker.done_fd < 0 ? number : kept[1];
-    kept[1] = number;
-  }
-  u64 from = first;
+  u64 kept[] = {marker.done_fd >= 0 ? static_cast<u64>(marker.done_fd) : group().parked_fd,
+                holds_connections() && task_index() == 0 ? holder_home() : group().parked_fd, group().parked_fd};
+  if (kept[0] > kept[1]) exchange(kept[0], kept[1]);
+  if (kept[1] > kept[2]) exchange(kept[1], kept[2]);
+  if (kept[0] > kept[1]) exchange(kept[0], kept[1]);
+  u64 from = group().park_base;
   for (u64 fd : kept) {
     if (fd > from) raw_syscall(__NR_close_range, from, fd - 1, 0);
     from = max(from, fd + 1);

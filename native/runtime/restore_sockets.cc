@@ -50,7 +50,8 @@ bool copy_path(const u8* address, u32 bytes, char (&path)[kPathBytes]) {
 }
 
 bool is_socket(FdKind kind) {
-  return kind == FdKind::SocketPair || kind == FdKind::Listen || kind == FdKind::Socket || kind == FdKind::Tcp;
+  return kind == FdKind::SocketPair || kind == FdKind::Listen || kind == FdKind::Socket || kind == FdKind::Tcp ||
+         kind == FdKind::Held;
 }
 
 void shut_down(u32 slot, u32 bits, const FdEntry& entry) {

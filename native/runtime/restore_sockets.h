@@ -27,6 +27,10 @@ i64 bind_name(i64 fd, const u8* address, u32 bytes, const wire::FdEntry& entry);
 i64 connect_name(i64 fd, const u8* address, u32 bytes, const wire::FdEntry& entry);
 void unlink_name(const u8* address, u32 bytes, const wire::FdEntry& entry);
 
+// restore_held.cc: whether there is something to let go; lets it go, as the last thing before the gate.
+bool holds_connections();
+void let_connections_go();
+
 // Room for `bytes` in the send buffer, as far as this host allows.
 void make_room(i64 fd, u32 option, u64 bytes);
 
@@ -34,6 +38,7 @@ void make_room(i64 fd, u32 option, u64 bytes);
 void create_socket_pair(const wire::FdEntry& entry);
 void create_socket(const wire::FdEntry& entry);
 void create_tcp(const wire::FdEntry& entry);
+void take_connection(const wire::FdEntry& entry);  // restore_held.cc
 void fill_unix(const wire::FdEntry& entry);
 void fill_udp(const wire::FdEntry& entry);
 

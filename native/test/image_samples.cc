@@ -248,7 +248,23 @@ void add_objects(Image& i) {
   TcpConnection reset;
   reset.family = 2;
   reset.second_reset = true;
-  i.tcp_connections = {connection, reset};
+  TcpConnection kept = connection;
+  kept.first_name[3] = 0x92;
+  kept.to_second = bytes_of("to the peer");
+  kept.first_shutdown = 1;
+  kept.second_shutdown = 0;
+  kept.printable = "127.0.0.1:8082 to 127.0.0.1:8080";
+  kept.kept = {{.send_sequence = 0xffff'fff0,
+                .receive_sequence = 12,
+                .unsent = 4,
+                .segment = 1460,
+                .options = 7,
+                .send_scale = 7,
+                .receive_scale = 14,
+                .timestamp = 99,
+                .reuse_address = true,
+                .window = {1, 2, 3, 4, 5}}};
+  i.tcp_connections = {connection, reset, kept};
   Socket udp;
   udp.family = 2;
   udp.socket_type = 2;

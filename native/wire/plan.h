@@ -105,6 +105,7 @@ enum class FdKind : u32 {
   Master,      // of a pseudoterminal: data = struct termios2, address = struct winsize, option bits
   Slave,       // of the master parked at peer_slot, made before
   PosixQueue,  // path = name, value = mq_maxmsg, ticks = mq_msgsize, data = IpcMessage[data_bytes]
+  Held,        // a TCP connection: number `option` of what the holder at `address` has (wire/held.h)
 };
 
 inline constexpr u32 kNoSlot = 0xffffffff;

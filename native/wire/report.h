@@ -69,6 +69,7 @@ enum class Step : u32 {
   MakeTerminal,    // subject = fd number in the image
   AddWatch,        // subject = fd number in the image, text = path
   SetLock,         // subject = fd number in the image, text = path
+  TakeConnection,  // subject = fd number in the image, text = printable addresses
   Count
 };
 

@@ -10,7 +10,13 @@ import { describeStatus } from '../application/describe.js';
 import { waitForEnding } from '../application/ending.js';
 import { checkBytes, checkFlag, checkOptions, checkSignal, checkText, checkTimeout } from '../arguments.js';
 import { cancelled, fromSystemError, StasisError } from '../errors.js';
-import type { Addon, CancelToken, CheckpointOutcome, CheckpointOptions as NativeOptions } from '../native.js';
+import {
+  type Addon,
+  type CancelToken,
+  type CheckpointOutcome,
+  helperPrograms,
+  type CheckpointOptions as NativeOptions,
+} from '../native.js';
 import { callNative, callNativeNow } from '../native-call.js';
 import { type Home, replaceFile } from '../store/home.js';
 import { claimPartial, cleanPartials } from '../store/partial.js';
@@ -32,7 +38,12 @@ export interface CheckpointOptions {
   readonly maxCopy?: number;
   /** Also stores the content of files open for writing, of each up to so many bytes; a longer one is an error. */
   readonly saveFiles?: number;
-  /** The restored application finds TCP connections to programs outside reset. Without it they are an error. */
+  /**
+   * Keeps TCP connections to programs outside, which needs CAP_NET_ADMIN. If the application is stopped, they are held open for ten
+   * minutes, for a restore on this host. Without this or `tcpClose` such connections are an error.
+   */
+  readonly tcpEstablished?: boolean;
+  /** The restored application finds TCP connections to programs outside reset; with `tcpEstablished` those that cannot be kept. */
   readonly tcpClose?: boolean;
   readonly signal?: AbortSignal;
   /** Milliseconds for the whole checkpoint; default ten minutes. */
@@ -84,6 +95,7 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
         controlSocket: paths.controlSocket,
         leaveRunning: options.leaveRunning ?? false,
         stdio: record.stdio,
+        keeper: helperPrograms().keeper,
         ...given,
         timeoutMs: options.timeout ?? defaultTimeoutMs,
       };
@@ -103,13 +115,14 @@ export async function checkpoint(home: Home, record: ApplicationRecord, options:
   }
 }
 
-type KindOptions = Pick<NativeOptions, 'maxCopy' | 'saveFiles' | 'tcpClose'>;
+type KindOptions = Pick<NativeOptions, 'maxCopy' | 'saveFiles' | 'tcpEstablished' | 'tcpClose'>;
 
 function checkKinds(options: CheckpointOptions): KindOptions {
-  const { maxCopy, saveFiles, tcpClose } = options;
+  const { maxCopy, saveFiles, tcpEstablished, tcpClose } = options;
   return {
     ...(maxCopy === undefined ? {} : { maxCopy: checkBytes('options.maxCopy', maxCopy) }),
     ...(saveFiles === undefined ? {} : { saveFiles: checkBytes('options.saveFiles', saveFiles) }),
+    tcpEstablished: checkFlag('options.tcpEstablished', tcpEstablished),
     tcpClose: checkFlag('options.tcpClose', tcpClose),
   };
 }

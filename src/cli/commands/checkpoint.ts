@@ -13,6 +13,7 @@ interface Options {
   readonly timeout?: string;
   readonly maxCopy?: number;
   readonly saveFiles?: number;
+  readonly tcpEstablished?: boolean;
   readonly tcpClose?: boolean;
 }
 
@@ -32,14 +33,16 @@ export function define(command: Command, run: ActionRunner): void {
       'also store files that are open for writing, each up to this size, such as 64M',
       parseSize,
     )
+    .option('--tcp-established', 'keep TCP connections to programs outside (needs CAP_NET_ADMIN)')
     .option('--tcp-close', 'let TCP connections to programs outside be reset in the restored application')
     .action((nameOrId: string, options: Options) =>
       run(async (output) => {
         const timeout = options.timeout === undefined ? undefined : parseDuration(options.timeout);
         const stasis = await Stasis.open();
         const application = await stasis.application(nameOrId);
-        const { maxCopy, saveFiles, tcpClose = false } = options;
+        const { maxCopy, saveFiles, tcpEstablished = false, tcpClose = false } = options;
         const kinds = {
+          tcpEstablished,
           tcpClose,
           ...(maxCopy === undefined ? {} : { maxCopy }),
           ...(saveFiles === undefined ? {} : { saveFiles }),
