@@ -204,6 +204,7 @@
       "native/runtime/ids_wait.cc",
       "native/runtime/image_table.cc",
       "native/runtime/ipc_notes.cc",
+      "native/runtime/keys.cc",
       "native/runtime/launch.cc",
       "native/runtime/loader.cc",
       "native/runtime/main.cc",

@@ -189,6 +189,10 @@ Status Checkpoint::look_at(Member& member, Findings& findings, bool& passing) {
   refuse_guards(subject, findings);
   STASIS_TRY(read_notes(subject, *member.memory, notes_));
   refuse_filters(subject, *member.status, notes_, findings);
+  if (notes_.keys) {
+    findings.add(subject.where(), "keys of the kernel's keyrings (add_key, request_key, keyctl)",
+                 "have the program keep its keys elsewhere (Kerberos: KRB5CCNAME=FILE:PATH)");
+  }
   return refuse_process(subject, *member.status, findings);
 }
 

@@ -162,6 +162,7 @@ void refuse_segment(const Subject& subject, std::int32_t id, bool made, Findings
 Status read_notes(const Subject& subject, const ProcessMemory& memory, Notes& notes) {
   notes.filters.clear();
   notes.undo.clear();
+  notes.keys = false;
   const auto state = STASIS_TRY(memory.read_value<wire::RuntimeState>(subject.runtime.state));
   const std::uint64_t used = std::min(state.notes_used, wire::kNotesMaxBytes);
   if (used == 0) return {};
@@ -189,6 +190,8 @@ Status read_notes(const Subject& subject, const ProcessMemory& memory, Notes& no
                                 : kind == wire::NotedObject::MessageQueue ? notes.queues
                                                                           : notes.segments;
       (note.kind == wire::NoteKind::Made ? objects.made : objects.known).insert(id);
+    } else if (note.kind == wire::NoteKind::Keys) {
+      notes.keys = true;
     }
     at += note.bytes;
   }

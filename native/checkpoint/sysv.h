@@ -11,6 +11,7 @@ namespace stasis::checkpoint {
 struct Notes {
   std::vector<image::OwnFilter> filters;   // of the process asked last
   std::vector<image::SemaphoreUndo> undo;  // likewise
+  bool keys = false;                       // likewise: it has used the kernel's keyrings
   struct Objects {
     std::set<std::int32_t> known, made;  // ids; those asked for, and of them those that were not there before
   };

@@ -50,6 +50,10 @@ i64 dispatch_base(Trap& trap) {
     case __NR_semop:
     case __NR_semtimedop:
       return trapped_ipc_base(trap);
+    case __NR_add_key:
+    case __NR_request_key:
+    case __NR_keyctl:
+      return trapped_keys(trap);
     case __NR_madvise:
     case __NR_mremap:
     case __NR_process_madvise:

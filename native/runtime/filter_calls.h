@@ -148,6 +148,8 @@ inline constexpr Entry kEntries[] = {
     {__NR_exit_group, kPartIds, Test::Always},
     {__NR_tgkill, kPartIds, Test::Always},
     {.number = __NR_waitid, .part = kPartIds, .test = Test::Always},
+    // The kernel's keyrings are not saved (keys.cc).
+    {.number = __NR_add_key, .part = kPartBase, .test = Test::Always, .last = __NR_keyctl},
     {.number = __NR_ioprio_set, .part = kPartIds, .test = Test::Always, .last = __NR_ioprio_get},
     // What is watched is noted for a checkpoint (watches.h).
     {__NR_inotify_add_watch, kPartBase, Test::Always},

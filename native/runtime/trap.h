@@ -63,6 +63,7 @@ i64 trapped_timed_call(Trap& trap);   // timed_calls.cc
 i64 trapped_memory_call(Trap& trap);  // memory.cc
 i64 trapped_reservation(Trap& trap);  // reservation.cc
 i64 trapped_ipc_base(Trap& trap);     // ipc_notes.cc: semget, msgget, shmget, semop, semtimedop
+i64 trapped_keys(Trap& trap);         // keys.cc: add_key, request_key, keyctl
 i64 trapped_seccomp(Trap& trap);      // own_filters.cc: seccomp, prctl with PR_SET_SECCOMP
 
 // Calls with resource ids, when there is a table (ids.h): ids_dispatch.cc. Each handler gives what the program is to see.

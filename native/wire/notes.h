@@ -17,6 +17,7 @@ enum class NoteKind : u32 {
   Object = 2,  // key = id << 8 | kind of object (NotedObject): semget(2), msgget(2), shmget(2)
   Undo = 3,    // key = id << 32 | number of the semaphore; then an i64: what the process has to add at its end
   Made = 5,    // key as of Object: the object was not there before the program asked for it
+  Keys = 6,    // the program has used keys of the kernel's keyrings
   Watch = 4,   // key = hash of the path; then the path that inotify_add_watch(2) was called with, absolute, and a NUL
 };
 

@@ -34,6 +34,7 @@ describe.each(users)('as $name', (user) => {
   test.each([
     ['netlink', /fd \d+.*(netlink|socket)/is],
     ['filter', /seccomp filter of the program's own that forbids sigaltstack/],
+    ['keys', /process \d+: keys of the kernel's keyrings \(add_key/],
     ['pidfd', /fd \d+.*pidfd of process \d+, which is not of the application/],
     ['sysv-part', /System V segment of which a part was unmapped/],
     ['terminal', /fd \d+.*10 bytes on the way through a pseudoterminal/],

@@ -37,7 +37,7 @@ export const redis: Application = {
       async load() {
         await using client = await connected();
         // The child is at work for long enough to be there at the checkpoint.
-        await client.call('CONFIG', 'SET', 'rdb-key-save-delay', '200');
+        await client.call('CONFIG', 'SET', 'rdb-key-save-delay', '120');
         saves = Number(await redisInfo(client, 'persistence', 'rdb_saves'));
         await until('the start of BGSAVE', async () => (await client.call('BGSAVE').catch(() => null)) !== null);
         await write(client, 50);

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/keyctl.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -57,6 +58,8 @@ static void hold(const char* kind) {
   } else if (!strcmp(kind, "child")) {
     if (fork() == 0)
       for (;;) pause();
+  } else if (!strcmp(kind, "keys")) {
+    need(syscall(SYS_add_key, "user", "stasis-test", "secret", 6, KEY_SPEC_PROCESS_KEYRING) >= 0, "add_key");
   } else if (!strcmp(kind, "pidfd")) {
     need(syscall(SYS_pidfd_open, getppid(), 0) >= 0, "pidfd_open");
   } else if (!strcmp(kind, "sysv-part")) {
