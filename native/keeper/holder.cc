@@ -252,6 +252,8 @@ bool Holder::serve_control() {
   int error = 0;
   switch (received.request.verb) {
     case HeldVerb::Guard:
+      add(received);  // or it is missing in the count
+      return true;
     case HeldVerb::Keep:
       error = add(received);
       break;

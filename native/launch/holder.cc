@@ -22,8 +22,7 @@ namespace {
 constexpr char kDoing[] = "holding the application's TCP connections";
 constexpr auto kTime = std::chrono::seconds(10);
 
-// One request and its answer.
-Status converse(int socket, const wire::HeldRequest& request, const std::vector<int>& fds, wire::HeldAnswer& answer) {
+Status tell(int socket, const wire::HeldRequest& request, const std::vector<int>& fds) {
   iovec vector{const_cast<wire::HeldRequest*>(&request), sizeof request};
   alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
   msghdr message{};
@@ -39,6 +38,12 @@ Status converse(int socket, const wire::HeldRequest& request, const std::vector<
     std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
   }
   if (::sendmsg(socket, &message, MSG_NOSIGNAL) != sizeof request) return Error::of_errno("sendmsg", kDoing);
+  return {};
+}
+
+// One request and its answer.
+Status converse(int socket, const wire::HeldRequest& request, const std::vector<int>& fds, wire::HeldAnswer& answer) {
+  STASIS_TRY(tell(socket, request, fds));
   const Deadline deadline = Deadline::in(kTime);
   while (true) {
     pollfd readable{socket, POLLIN, 0};
@@ -95,14 +100,20 @@ Status Holder::guard(int socket, int reuse, std::uint32_t flags) {
   wire::HeldRequest request{.verb = wire::HeldVerb::Guard};
   request.reuse = reuse;
   request.flags = flags;
-  return say(request, {socket});
+  ++guarded_;
+  return tell(control_.get(), request, {socket});
 }
 
 Status Holder::ending(const std::string& name, std::uint32_t seconds, int application) {
   wire::HeldRequest request{.verb = wire::HeldVerb::Ending};
   request.seconds = seconds;
   std::memcpy(request.name, name.data(), name.size());
-  return say(request, {application});
+  wire::HeldAnswer answer{};
+  STASIS_TRY(converse(control_.get(), request, {application}, answer));
+  // What it could not take it would not hold.
+  if (answer.error == 0 && answer.count != guarded_) answer.error = EMFILE;
+  if (answer.error != 0) return Error::of_errno(answer.error, "", kDoing);
+  return {};
 }
 
 Status Holder::done() { return say({.verb = wire::HeldVerb::Done}); }

@@ -22,7 +22,8 @@ class Holder {
   // `keeper`: path of stasis-keeper. `image`: of whose connections it is, for who looks at the list of processes.
   static Result<Holder> start(const std::string& keeper, const std::string& image);
 
-  // Before anything is done to the application's socket. `reuse`: its SO_REUSEADDR.
+  // Before anything is done to the application's socket, which the holder has from then on even if this process is killed. `reuse`: its
+  // SO_REUSEADDR.
   Status guard(int socket, int reuse, std::uint32_t flags);
   // `application`: a pidfd.
   Status ending(const std::string& name, std::uint32_t seconds, int application);
@@ -45,6 +46,7 @@ class Holder {
   Status say(const wire::HeldRequest& request, const std::vector<int>& fds = {});
 
   UniqueFd control_;
+  std::uint32_t guarded_ = 0;
 };
 
 // Whether somebody holds `connections` connections under the name. NotFound if not.

@@ -1,6 +1,7 @@
 // What is said to the holder of TCP connections (keeper/holder.h): a process that has duplicates of sockets whose peers are
 // outside the application, while the application is being saved, away, or being made again. One request is one packet
-// of a SOCK_SEQPACKET connection, and each has one answer. Two kinds of connection:
+// of a SOCK_SEQPACKET connection, and each but Guard, for which a stopped application should not have to wait, has one answer.
+// Two kinds of connection:
 //
 //     control   a pair with whoever started it, a checkpoint or a restore, on descriptor kHeldControlFd
 //     taker     a connection to its name, an abstract UNIX address, by a restore on this host
@@ -23,7 +24,7 @@ inline constexpr u64 kHeldNameBytes = 48;  // with the zero at the end; the abst
 
 enum class HeldVerb : u32 {
   Guard = 1,  // with the application's socket: what is done to it is to be undone if the checkpoint is killed
-  Ending,     // with a pidfd of the application: if that has ended, its connections are to be held
+  Ending,     // with a pidfd of the application: if that has ended, its connections are to be held. Answer: count
   Done,       // what was guarded is as it was
   Keep,       // with a socket made for a restore and the bytes that it has yet to send, in a memfd
   Hold,       // from now on for takers, for `seconds`

@@ -158,6 +158,11 @@ describe.each(users)('as $name', (user) => {
     scenario.client('a').send('sent while nobody is there');
     scenario.sent.a += 'sent while nobody is there';
     await sleep(300);
+    // Where the addresses are not, they cannot be made; and they are still held here.
+    const elsewhere = await home.stasis(['restore', 'server@1', '--detach'], { within: ['unshare', '--net'] });
+    expect(elsewhere.code).not.toBe(0);
+    expect(elsewhere.stderr).toContain(`keeping the TCP connection 127.0.0.1:${scenario.port} to`);
+    expect(holders(home)).toHaveLength(1);
     await home.ok(['restore', 'server@1', '--detach']);
     await until('the holder to end', () => holders(home).length === 0);
     // There is only one of each connection.
