@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
@@ -29,6 +30,7 @@
 #include "os/procfs.h"
 #include "os/ptrace.h"
 #include "os/sock_diag.h"
+#include "os/tcp_repair.h"
 #include "tracer/session.h"
 #include "wire/layout.h"
 
@@ -251,6 +253,11 @@ Trial try_take_fd() {
   return by_status(duplicate_fd_of(process.value(), file.get()));
 }
 
+Trial try_repair() {
+  const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return socket && may_repair(socket.get()) ? worked() : failed(EPERM);
+}
+
 Trial try_children() {
   return by_status(procfs::read_text(::getpid(), "task/" + std::to_string(::getpid()) + "/children"));
 }
@@ -308,6 +315,8 @@ std::vector<Feature> probe_features() {
   add("pidfd_open, pidfd_getfd", "checkpoint: asks sockets and pipes (kernel 5.6)", true, try_take_fd(), kContainer);
   add("unix_diag", "checkpoint: which UNIX sockets belong together", false, try_unix_diagnosis(),
       "modprobe unix_diag; without it applications with socket pairs are refused");
+  add("TCP_REPAIR", "checkpoint, restore: keeps TCP connections to outside (--tcp-established)", false, try_repair(),
+      "run it with CAP_NET_ADMIN");
   add("PR_GET_TID_ADDRESS", "checkpoint: where threads announce their end", true, try_tid_address(), kConfig);
   add("/proc/PID/task/TID/children", "checkpoint: finds child processes", true, try_children(),
       "use a kernel with CONFIG_PROC_CHILDREN");
