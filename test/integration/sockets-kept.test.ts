@@ -1,5 +1,5 @@
 // TCP connections to clients outside, kept by --tcp-established: over a checkpoint that ends the application, with bytes queued both ways and
-// more sent meanwhile; made again from the image; with the application going on; and when the checkpoint is killed. Root without
+// more sent meanwhile; made again from the image; under load; with the application going on; and when the checkpoint is killed. Root without
 // CAP_NET_ADMIN, as in some containers, is refused as everybody else is.
 
 import { createHash } from 'node:crypto';
@@ -8,7 +8,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
-import { freePort } from '../support/http.js';
+import { firstAnswer, freePort } from '../support/http.js';
 import { programs } from '../support/paths.js';
 import { users } from '../support/users.js';
 import { sleep, until } from '../support/waiting.js';
@@ -198,6 +198,24 @@ describe.each(users)('as $name', (user) => {
     await home.ok(['restore', 'server@1', '--detach', '--tcp-close']);
     for (const rest of await rests) expect(rest.status).toBe('rejected');
     expect(holders(home)).toHaveLength(0);
+  });
+
+  test.runIf(may)('clients under load meet no error over three restores', async () => {
+    await using home = TestHome.create(user);
+    const port = await freePort();
+    await home.run('web', [process.execPath, join(programs, 'http-node.mjs'), String(port)]);
+    await firstAnswer(port);
+    const load = home.execute(['wrk', '-t1', '-c20', '-d8', '--timeout', '8', `http://127.0.0.1:${port}/`]);
+    for (let cycle = 0; cycle < 3; cycle++) {
+      await sleep(500);
+      await home.ok(['checkpoint', '--tcp-established', 'web']);
+      await home.ok(['restore', 'web', '--detach']);
+    }
+    await home.ok(['checkpoint', '--leave-running', '--tcp-established', 'web']);
+    const { code, stdout } = await load;
+    expect(code).toBe(0);
+    expect(stdout).not.toMatch(/Socket errors|Non-2xx/);
+    expect(Number(/(\d+) requests in/.exec(stdout)?.[1])).toBeGreaterThan(100);
   });
 
   test.runIf(may)(

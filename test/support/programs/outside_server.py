@@ -89,6 +89,7 @@ print("c", receive_all(c).decode(), flush=True)
 c.close()
 # New clients are served as before.
 connection, _ = listener.accept()
+assert connection.recv(1) == b"n"
 connection.sendall(b"welcome")
 connection.close()
 print("PASS", flush=True)
