@@ -7,6 +7,7 @@
 #include "addon/functions.h"
 #include "addon/operation.h"
 #include "addon/version.h"
+#include "os/procfs.h"
 
 namespace stasis::addon {
 
@@ -64,7 +65,8 @@ checkpoint::Options checkpoint_options(const Options& options) {
   result.keeper = options.text("keeper");
   result.stdio = identities(options);
   // The process executes its runtime, so this link leads to the file, also when its name is gone.
-  result.runtime_path = "/proc/" + std::to_string(result.pid) + "/exe";
+  procfs::find_stand_in(result.pid);
+  result.runtime_path = "/proc/" + std::to_string(procfs::stand_in_of(result.pid)) + "/exe";
   result.creator_version = kVersion;
   return result;
 }

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "checkpoint/fds.h"
+#include "os/procfs.h"
 
 namespace stasis::checkpoint {
 
@@ -18,7 +19,8 @@ namespace {
 // Whether the epoll instance's first registration under `number` is for what `target` is.
 bool watches(const Fd& epoll, int number, const Fd& target) {
   kcmp_epoll_slot slot{static_cast<__u32>(epoll.number), static_cast<__u32>(number), 0};
-  return ::syscall(SYS_kcmp, target.owner->pid, epoll.owner->pid, KCMP_EPOLL_TFD, target.number, &slot) == 0;
+  return ::syscall(SYS_kcmp, procfs::stand_in_of(target.owner->pid), procfs::stand_in_of(epoll.owner->pid),
+                   KCMP_EPOLL_TFD, target.number, &slot) == 0;
 }
 
 // What was registered as `number`: the process that did may be another than those that have the instance now, and may have

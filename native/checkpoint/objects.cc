@@ -25,7 +25,7 @@ Result<Fd> read_fd(const Subject& owner, int number) {
   const std::string name = std::to_string(number);
   fd.link = STASIS_TRY(procfs::read_link(pid, "fd/" + name));
   struct stat status;
-  if (::stat(("/proc/" + std::to_string(pid) + "/fd/" + name).c_str(), &status) != 0) {
+  if (::stat(("/proc/" + std::to_string(procfs::stand_in_of(pid)) + "/fd/" + name).c_str(), &status) != 0) {
     return Error::of_errno("stat", "reading the application's descriptors").with_pid(pid).with_fd(number);
   }
   fd.mode = status.st_mode;

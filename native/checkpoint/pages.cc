@@ -195,7 +195,7 @@ Status store_ranges(const std::vector<Range>& ranges, std::uint64_t base, bool f
 }  // namespace
 
 void refuse_guards(const Subject& subject, Findings& findings) {
-  const std::string path = "/proc/" + std::to_string(subject.pid) + "/pagemap";
+  const std::string path = "/proc/" + std::to_string(procfs::stand_in_of(subject.pid)) + "/pagemap";
   const auto fd = open_file_at(AT_FDCWD, path, O_RDONLY, 0, "opening the page tables");
   ScanRegion region{};
   ScanArgument argument = scan_of_guards(0, wire::kUserTop, &region, 1);
@@ -206,7 +206,7 @@ void refuse_guards(const Subject& subject, Findings& findings) {
 }
 
 Result<PageTables> PageTables::open(pid_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/pagemap";
+  const std::string path = "/proc/" + std::to_string(procfs::stand_in_of(pid)) + "/pagemap";
   auto fd = open_file_at(AT_FDCWD, path, O_RDONLY, 0, "opening the page tables");
   if (!fd.ok()) return std::move(fd).error().with_pid(pid);
   return PageTables(std::move(fd).value());

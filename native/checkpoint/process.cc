@@ -49,7 +49,7 @@ std::vector<std::string> split_at_zeros(const std::string& text) {
 
 Status record_process(const Subject& subject, const tracer::ProcessState& state, const procfs::Fields& status,
                       image::Image& image, image::ProcessImage& section) {
-  const procfs::Stat stat = STASIS_TRY(procfs::read_stat(subject.pid));
+  const procfs::Stat stat = STASIS_TRY(procfs::read_stat_with_memory(subject.pid));
   image::Process& process = section.process;
   process.pid = subject.pid;
   process.parent_pid = static_cast<std::int32_t>(stat.field[kParent]);

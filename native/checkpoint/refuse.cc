@@ -45,7 +45,7 @@ bool has_own(pid_t pid, pid_t tid, int type) {
   constexpr timespec kPause{0, 1'000'000};
   for (int look = 0; look < kLooks; ++look) {
     if (look > 0) ::nanosleep(&kPause, nullptr);
-    if (::syscall(SYS_kcmp, pid, tid, type, 0, 0) <= 0) return false;
+    if (::syscall(SYS_kcmp, procfs::stand_in_of(pid), tid, type, 0, 0) <= 0) return false;
   }
   return true;
 }
@@ -53,13 +53,6 @@ bool has_own(pid_t pid, pid_t tid, int type) {
 Status refuse_threads(const Subject& subject, Findings& findings) {
   const std::vector<pid_t> threads = STASIS_TRY(procfs::list_threads(subject.pid));
   for (const pid_t tid : threads) {
-    const auto text = procfs::read_text(subject.pid, "task/" + std::to_string(tid) + "/stat");
-    if (!text.ok()) continue;
-    const auto stat = procfs::parse_stat(text.value());
-    if (tid == subject.pid && stat.ok() && stat.value().state == 'Z' && threads.size() > 1) {
-      findings.add(subject.where(), "the main thread has ended while others go on",
-                   "let the main thread wait for them");
-    }
     if (tid == subject.pid) continue;
     for (const Table& table : kTables) {
       if (has_own(subject.pid, tid, table.type)) {
@@ -74,7 +67,7 @@ Status refuse_threads(const Subject& subject, Findings& findings) {
 Status refuse_places(const Subject& subject, Findings& findings) {
   const std::string cwd = STASIS_TRY(procfs::read_link(subject.pid, "cwd"));
   struct stat by_path, by_link;
-  const std::string link = "/proc/" + std::to_string(subject.pid) + "/cwd";
+  const std::string link = "/proc/" + std::to_string(procfs::stand_in_of(subject.pid)) + "/cwd";
   // One that was removed is made anew, without a name (runtime/restore_files.cc).
   if (::stat(link.c_str(), &by_link) == 0 && by_link.st_nlink != 0 &&
       (::stat(cwd.c_str(), &by_path) != 0 || by_path.st_ino != by_link.st_ino || by_path.st_dev != by_link.st_dev)) {

@@ -99,18 +99,18 @@ Result<std::vector<Relative>> Tree::relatives() const {
 }
 
 Result<std::unique_ptr<Member>> Tree::open(pid_t pid) const {
+  procfs::find_stand_in(pid);
   auto process = open_process(pid);
-  if (!process.ok()) return std::move(process).error().with_kind(ErrorKind::NotFound).with_pid(pid);
-  auto member = std::make_unique<Member>(Subject{options, cancel, pid, std::move(process).value(), Phase::Before});
-  const procfs::Stat stat = STASIS_TRY(procfs::read_stat(pid));
-  // Its /proc shows neither memory nor descriptors: the kernel looks for them at the main thread.
-  if (stat.state == 'Z' && !has_ended(pid)) {
+  if (!process.ok() && process.error().error == EINVAL && procfs::stand_in_of(pid) != pid) {
     return Error::plain(ErrorKind::Unsupported,
                         "the application has something that cannot be saved: the main thread of process " +
                             std::to_string(pid) + " has ended while other threads go on",
-                        "let the main thread wait for the others (pthread_join)")
+                        "let the main thread wait for the others (pthread_join), or use a kernel of 6.9 or later")
         .with_pid(pid);
   }
+  if (!process.ok()) return std::move(process).error().with_kind(ErrorKind::NotFound).with_pid(pid);
+  auto member = std::make_unique<Member>(Subject{options, cancel, pid, std::move(process).value(), Phase::Before});
+  const procfs::Stat stat = STASIS_TRY(procfs::read_stat(pid));
   member->start_time = stat.field[kStartTime];
   return member;
 }
@@ -132,6 +132,8 @@ void Tree::let_go() {
   for (const auto& member : members) member->session.reset();
 }
 
-bool share_memory(pid_t first, pid_t second) { return ::syscall(SYS_kcmp, first, second, KCMP_VM, 0, 0) == 0; }
+bool share_memory(pid_t first, pid_t second) {
+  return ::syscall(SYS_kcmp, procfs::stand_in_of(first), procfs::stand_in_of(second), KCMP_VM, 0, 0) == 0;
+}
 
 }  // namespace stasis::checkpoint

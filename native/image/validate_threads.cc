@@ -153,7 +153,10 @@ Status validate_threads(const Image& image) {
       continue;
     }
     if (section.threads.empty()) return invalid("threads", "there is none");
-    if (section.threads[0].tid != section.process.pid) return invalid("thread 0", "not the main thread");
+    const bool main_ended = section.process.state == ProcessState::MainEnded;
+    if (!main_ended && section.threads[0].tid != section.process.pid) return invalid("thread 0", "not the main thread");
+    if (main_ended && !all.insert(section.process.pid).second)
+      return invalid("process", "its id is that of an earlier thread");
     std::set<std::int32_t> tids;
     for (std::size_t i = 0; i < section.threads.size(); ++i) {
       const Thread& thread = section.threads[i];

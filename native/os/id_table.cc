@@ -10,6 +10,7 @@
 
 #include "os/file.h"
 #include "os/process_memory.h"
+#include "os/procfs.h"
 #include "runtime/net_address.h"
 
 namespace stasis {
@@ -92,7 +93,8 @@ Result<std::optional<IdTable>> IdTable::open(pid_t pid) {
   // Reserved address space without access reads as zeros through /proc.
   if (is_zero(header)) return std::optional<IdTable>();
   if (Status checked = check(header); !checked.ok()) return std::move(checked).error().with_pid(pid);
-  const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(header.parked_fd);
+  const std::string path =
+      "/proc/" + std::to_string(procfs::stand_in_of(pid)) + "/fd/" + std::to_string(header.parked_fd);
   UniqueFd file = STASIS_TRY(open_file_at(AT_FDCWD, path, O_RDONLY, 0, "opening the translation table"));
   const FileStatus status = STASIS_TRY(status_of(file.get(), path));
   if (status.device != header.device || status.inode != header.inode) {

@@ -9,6 +9,7 @@
 
 namespace stasis {
 
+// Of a process whose main thread has ended (procfs::find_stand_in), the handle is on another thread, which needs kernel 6.9: EINVAL before.
 Result<UniqueFd> open_process(pid_t pid);
 
 // A duplicate of the process's fd: the same open file description, so nothing may be read from it that the process

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "os/file.h"
+#include "os/procfs.h"
 
 namespace stasis {
 
@@ -17,6 +18,7 @@ constexpr std::size_t kVectorMax = 512;  // at most UIO_MAXIOV, 1024
 }  // namespace
 
 Result<ProcessMemory> ProcessMemory::open(pid_t pid) {
+  pid = procfs::stand_in_of(pid);
   const std::string path = "/proc/" + std::to_string(pid) + "/mem";
   auto mem = open_file_at(AT_FDCWD, path, O_RDWR, 0, "opening the process's memory");
   if (!mem.ok()) return std::move(mem).error().with_pid(pid);

@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <map>
 #include <memory>
+#include <mutex>
 
 #include "os/file.h"
 #include "os/unique_fd.h"
@@ -18,7 +20,16 @@ namespace stasis::procfs {
 
 namespace {
 
-std::string path_of(pid_t pid, const std::string& name) { return "/proc/" + std::to_string(pid) + "/" + name; }
+std::mutex stand_ins_mutex;
+std::map<pid_t, pid_t>& stand_ins() {
+  static std::map<pid_t, pid_t> found;
+  return found;
+}
+
+std::string path_of(pid_t pid, const std::string& name) {
+  const bool of_main = name == "stat" || name.starts_with("task");
+  return "/proc/" + std::to_string(of_main ? pid : stand_in_of(pid)) + "/" + name;
+}
 
 // A process that is gone shows as ENOENT (its directory) or ESRCH (a file of it that was open).
 Error with_gone(Error error, pid_t pid) {
@@ -125,6 +136,35 @@ Result<Stat> parse_stat(const std::string& text) {
 }
 
 Result<Stat> read_stat(pid_t pid) { return parse_stat(STASIS_TRY(read_text(pid, "stat"))); }
+
+Result<Stat> read_stat_with_memory(pid_t pid) {
+  return parse_stat(STASIS_TRY(read_text(pid, "task/" + std::to_string(stand_in_of(pid)) + "/stat")));
+}
+
+pid_t stand_in_of(pid_t pid) {
+  const std::lock_guard lock(stand_ins_mutex);
+  const auto found = stand_ins().find(pid);
+  return found == stand_ins().end() ? pid : found->second;
+}
+
+void find_stand_in(pid_t pid) {
+  pid_t other = pid;
+  const auto stat = read_stat(pid);
+  if (stat.ok() && stat.value().state == 'Z') {
+    const auto threads = list_threads(pid);
+    for (const pid_t tid : threads.ok() ? threads.value() : std::vector<pid_t>{}) {
+      const auto text = read_text(pid, "task/" + std::to_string(tid) + "/stat");
+      const auto of_thread = text.ok() ? parse_stat(text.value()) : text.error();
+      if (of_thread.ok() && of_thread.value().state != 'Z' && of_thread.value().state != 'X') other = tid;
+    }
+  }
+  const std::lock_guard lock(stand_ins_mutex);
+  if (other == pid) {
+    stand_ins().erase(pid);
+  } else {
+    stand_ins()[pid] = other;
+  }
+}
 
 Result<std::vector<pid_t>> list_threads(pid_t pid) {
   auto threads = list_numbers(path_of(pid, "task"));

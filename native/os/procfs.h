@@ -14,6 +14,13 @@
 
 namespace stasis::procfs {
 
+// /proc/PID shows what its main thread has. One that has ended while others go on has given everything back, memory and descriptors: then
+// /proc/TID of another thread shows the process's. find_stand_in() finds whether that is so, and all functions here, ProcessMemory and
+// pidfd.h go by what it found last; stat and task are the main thread's all the same.
+void find_stand_in(pid_t pid);
+// `pid`, unless another thread stands in for the main one.
+pid_t stand_in_of(pid_t pid);
+
 // One mapping, as a line of /proc/PID/maps gives it.
 struct MapLine {
   std::uint64_t start = 0, end = 0, offset = 0;
@@ -61,6 +68,8 @@ struct Stat {
   std::array<std::uint64_t, 64> field{};
 };
 Result<Stat> read_stat(pid_t pid);
+// With the fields that tell of memory.
+Result<Stat> read_stat_with_memory(pid_t pid);
 Result<Stat> parse_stat(const std::string& text);
 
 // Ascending.
