@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "wire/ids.h"
+
 namespace stasis::image {
 
 namespace {
@@ -334,6 +336,14 @@ Result<std::vector<TreeTask>> TreeOrder::run() {
   STASIS_TRY(find_makers());
   find_groups();
   std::vector<TreeTask> tasks = laid_out();
+  const auto helpers = std::count_if(tasks.begin(), tasks.end(), [](const TreeTask& task) {
+    return task.kind == TreeTaskKind::Helper && task.pid != 0;
+  });
+  if (helpers > static_cast<std::ptrdiff_t>(wire::kMostIdHelpers)) {
+    return cannot(processes_.front(), "has " + std::to_string(helpers) +
+                                          " groups and sessions whose leaders have ended; there can be " +
+                                          std::to_string(wire::kMostIdHelpers));
+  }
   STASIS_TRY(verify(tasks));
   return tasks;
 }

@@ -111,7 +111,9 @@ wire::IdOverride* find_override(const IdTableView& table, wire::IdKind kind, u32
   const u32 count = __atomic_load_n(&table.header()->override_count, __ATOMIC_ACQUIRE);
   for (u32 i = 0; i < count && i < wire::kIdOverrides; i++) {
     wire::IdOverride* entry = table.overrides() + i;
-    if (entry->state == 1 && entry->kind == static_cast<u32>(kind) && entry->*field == value) return entry;
+    if (__atomic_load_n(&entry->state, __ATOMIC_ACQUIRE) == 1 && entry->kind == static_cast<u32>(kind) &&
+        entry->*field == value)
+      return entry;
   }
   return nullptr;
 }
@@ -201,11 +203,14 @@ void refresh_pid(const IdTableView& table, u32 virtual_pid, u32 system_pid, u32 
 }
 
 bool add_override(const IdTableView& table, wire::IdKind kind, u32 virtual_id, u32 system_id) {
-  wire::IdTableHeader* header = table.header();
-  if (header->override_count >= wire::kIdOverrides) return false;
-  wire::IdOverride* entry = table.overrides() + header->override_count;
-  *entry = {static_cast<u32>(kind), virtual_id, system_id, 1};
-  __atomic_store_n(&header->override_count, header->override_count + 1, __ATOMIC_RELEASE);
+  u32* count = &table.header()->override_count;
+  u32 index = __atomic_load_n(count, __ATOMIC_ACQUIRE);
+  do {
+    if (index >= wire::kIdOverrides) return false;
+  } while (!__atomic_compare_exchange_n(count, &index, index + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+  wire::IdOverride* entry = table.overrides() + index;
+  *entry = {static_cast<u32>(kind), virtual_id, system_id, 0};
+  __atomic_store_n(&entry->state, 1, __ATOMIC_RELEASE);
   return true;
 }
 

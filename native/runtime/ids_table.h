@@ -51,7 +51,8 @@ void reserve_pid(const wire::IdTableView& table, u32 virtual_pid);
 // Notes that the entry's system id has just been seen to be this task.
 void refresh_pid(const wire::IdTableView& table, u32 virtual_pid, u32 system_pid, u32 now);
 
-// Restore, before the program runs: a group or session whose leader is not in the image. False if there is no room.
+// Restore, before the program runs: a group or session whose leader is not in the image. Several helpers may do so at once. False if
+// there is no room.
 bool add_override(const wire::IdTableView& table, wire::IdKind kind, u32 virtual_id, u32 system_id);
 
 // 0: none.

@@ -32,7 +32,10 @@ inline constexpr u32 kFirstAllocatedPid = 300;  // the kernel's RESERVED_PIDS: b
 inline constexpr u64 kIdOverridesOffset = 0x1000, kIdObjectsOffset = 0x10000, kIdObjectIndexOffset = 0x210000;
 inline constexpr u64 kIdPortsOffset = 0x300000;
 inline constexpr u64 kIdForwardOffset = 0x1000000, kIdReverseOffset = 0x3000000;
-inline constexpr u32 kIdOverrides = 64, kIdObjects = 65536, kIdIndexSlots = 131072;
+inline constexpr u32 kIdOverrides = 3840, kIdObjects = 65536, kIdIndexSlots = 131072;
+
+// A helper that leads a session has two overrides, and so has the application's first process.
+inline constexpr u32 kMostIdHelpers = kIdOverrides / 2 - 1;
 
 enum class IdKind : u32 {
   Process = 1,
@@ -83,8 +86,9 @@ struct IdOverride {
   u32 kind;  // Group or Session
   u32 virtual_id;
   u32 system_id;
-  u32 state;  // 1: live; stored last
+  u32 state;  // 1: live; stored last. 0 under a number that is counted: whoever took it has not come so far, or was killed
 };
+static_assert(kIdOverridesOffset + kIdOverrides * sizeof(IdOverride) <= kIdObjectsOffset);
 
 enum class ObjectState : u32 { Free = 0, Claimed, Live, Removed };
 

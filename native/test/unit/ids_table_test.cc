@@ -165,6 +165,26 @@ TEST(ids_overrides) {
   CHECK_EQUAL(room, wire::kIdOverrides);
 }
 
+// As helpers of a restore do, which are processes of their own.
+TEST(ids_overrides_at_once) {
+  IdTable made(0);
+  const wire::IdTableView table = made.view();
+  constexpr u32 kThreads = 8, kEach = wire::kIdOverrides / kThreads;
+  std::atomic<u32> refused = 0;
+  std::vector<std::thread> threads;
+  for (u32 id = 0; id < kThreads; id++) {
+    threads.emplace_back([&, id] {
+      for (u32 i = id * kEach + 1; i <= (id + 1) * kEach; i++) {
+        if (!add_override(table, IdKind::Group, i, i + 10'000)) refused++;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK_EQUAL(refused.load(), 0u);
+  CHECK(!add_override(table, IdKind::Group, 9'999, 19'999));
+  for (u32 i = 1; i <= kThreads * kEach; i++) CHECK_EQUAL(override_system(table, IdKind::Group, i), i + 10'000);
+}
+
 // Eight threads, each the only one to make tasks of its system numbers, all after the same virtual ones.
 TEST(ids_are_unique_among_threads) {
   IdTable made(0);
