@@ -2,7 +2,7 @@
 // whose port, socket or file is taken or gone (exit 1 with the fd and the place).
 
 import { spawn } from 'node:child_process';
-import { readFileSync, renameSync, unlinkSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -35,6 +35,7 @@ describe.each(users)('as $name', (user) => {
     ['netlink', /fd \d+.*(netlink|socket)/is],
     ['filter', /seccomp filter of the program's own that forbids sigaltstack/],
     ['keys', /process \d+: keys of the kernel's keyrings \(add_key/],
+    ['thread-filter', /thread \d+: .*seccomp filters that other threads have not/],
     ['pidfd', /fd \d+.*pidfd of process \d+, which is not of the application/],
     ['sysv-part', /System V segment of which a part was unmapped/],
     ['terminal', /fd \d+.*10 bytes on the way through a pseudoterminal/],
@@ -54,6 +55,29 @@ describe.each(users)('as $name', (user) => {
     await until('the processes from before', () => home.processes().length === before, {
       detail: () => JSON.stringify(home.processes()),
     });
+  });
+
+  test('a terminal that somebody outside has made is refused, and it may be closed', async () => {
+    await using home = TestHome.create(user);
+    const file = join(home.scratch, 'name');
+    const outside = home.spawn([
+      'script',
+      '-qec',
+      `tty > '${file}.new' && mv '${file}.new' '${file}'; sleep 60`,
+      '/dev/null',
+    ]);
+    await until('a terminal', () => existsSync(file));
+    const terminal = readFileSync(file, 'utf8').trim();
+    await home.run('holder', [join(compiledPrograms, 'refused'), 'slave'], { env: { TERMINAL: terminal } });
+    await home.outputLine('holder', 'listening');
+    const { code, stderr } = await home.stasis(['checkpoint', 'holder']);
+    expect({ code, stderr }).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining(`a terminal, ${terminal}, that is neither`),
+    });
+    expect(home.snapshotEntries()).toEqual([]);
+    expect(home.status('holder').state).toBe('running');
+    outside.kill('SIGKILL');
   });
 
   test('a server with a client is refused, answers, and is saved when the client has gone', async () => {

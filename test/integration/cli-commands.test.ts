@@ -18,6 +18,15 @@ const ticker = [
 ];
 
 describe.each(users)('as $name', (user) => {
+  test('ps counts processes, orphans too', async () => {
+    await using home = TestHome.create(user);
+    // The second sleeper's parent ends.
+    await home.run('tree', ['sh', '-c', '(sleep 60 & sleep 60 & wait) & (sleep 60 &); echo ready; wait']);
+    await home.outputLine('tree', 'ready');
+    await until('five processes', async () => (await home.ok(['ps', '--json']))[0].processes === 5);
+    await home.ok(['kill', '--signal', 'KILL', 'tree']);
+  });
+
   test('an application from its start to its removal', async () => {
     await using home = TestHome.create(user);
     const started = await home.ok(['run', '--detach', '--name', 'web', '--json', '--', ...sleeper, '0']);
@@ -28,8 +37,8 @@ describe.each(users)('as $name', (user) => {
     });
     expect(isRunning(started.status.pid)).toBe(true);
     const [listed] = await home.ok(['ps', '--json']);
-    expect(listed).toMatchObject({ name: 'web', id: started.id, status: { pid: started.status.pid } });
-    expect(await home.ok(['ps'])).toMatch(/^NAME +ID +STATUS .*\nweb +[0-9a-f]{12} +running +\d+ /);
+    expect(listed).toMatchObject({ name: 'web', id: started.id, status: { pid: started.status.pid }, processes: 1 });
+    expect(await home.ok(['ps'])).toMatch(/^NAME +ID +STATUS +PID +PROCESSES .*\nweb +[0-9a-f]{12} +running +\d+ +1 /);
     await home.outputLine('web', 'listening');
     expect(await home.ok(['logs', 'web'])).toBe('listening\n');
     expect(await home.stasis(['rm', 'web'])).toMatchObject({

@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Application } from '../../application/application.js';
 import { describeStatus, formatAge } from '../../application/describe.js';
+import { countProcesses } from '../../application/processes.js';
 import { describePlace, hostSockets, openPorts } from '../../environment/ports.js';
 import { Stasis } from '../../stasis.js';
 import { type ApplicationStatus, hasEnded } from '../../store/status.js';
@@ -25,6 +26,7 @@ export function define(command: Command, run: ActionRunner): void {
           application,
           status,
           pid,
+          processes: status.state === 'running' ? countProcesses(status.pid, status.supervised) : null,
           command: commandOf(application, pid),
           snapshot: snapshotOf(application, status),
         };
@@ -37,19 +39,20 @@ export function define(command: Command, run: ActionRunner): void {
       const now = Date.now();
       output.result(
         rows.map((row) => {
-          const { application, command, snapshot } = row;
-          return { ...application.toJSON(), command, snapshot, ports: ports(row) };
+          const { application, processes, command, snapshot } = row;
+          return { ...application.toJSON(), processes, command, snapshot, ports: ports(row) };
         }),
         table(
-          ['NAME', 'ID', 'STATUS', 'PID', 'AGE', ...(inside ? ['ADDRESS'] : []), 'SNAPSHOT', 'COMMAND'],
+          ['NAME', 'ID', 'STATUS', 'PID', 'PROCESSES', 'AGE', ...(inside ? ['ADDRESS'] : []), 'SNAPSHOT', 'COMMAND'],
           rows.map((row) => {
-            const { application, status, pid, command, snapshot } = row;
+            const { application, status, pid, processes, command, snapshot } = row;
             const place = application.environment;
             return [
               application.name,
               application.id,
               describeStatus(status, now),
               pid === null ? '-' : String(pid),
+              processes === null ? '-' : String(processes),
               formatAge(now - application.createdAt.getTime()),
               ...(inside ? [place === null ? '-' : describePlace(place, ports(row))] : []),
               snapshot === null ? '-' : shorten(stasis.home, snapshot),
