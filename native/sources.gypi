@@ -157,6 +157,7 @@
       "native/keeper/publish_datagrams.cc",
       "native/keeper/signals.cc",
       "native/keeper/status.cc",
+      "native/keeper/terminal.cc",
       "native/keeper/working_set.cc",
       "native/launch/id_table.cc",
       "native/launch/marker.cc",

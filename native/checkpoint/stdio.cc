@@ -4,7 +4,9 @@
 // whatever its number; a file or device only when one of its numbers is 0, 1 or 2, since a program may well open
 // /dev/null or its log itself. Without a record, numbers 0 to 2 on a terminal, or on a pipe or socket whose other end
 // is outside, are taken for it.
+#include <asm/termbits.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -17,6 +19,7 @@ namespace stasis::checkpoint {
 namespace {
 
 constexpr std::uint32_t kTypeMask = S_IFMT;
+constexpr unsigned long kGetSettings = 0x802c542a;  // TCGETS2
 constexpr unsigned kTtyMajors[] = {4,   5,   136, 137, 138,
                                    139, 140, 141, 142, 143};  // Documentation/admin-guide/devices.txt
 
@@ -77,17 +80,41 @@ class StdioFinder {
   bool known_ = false;
 };
 
+// Empty for what is no terminal, or one that is hung up.
+std::vector<std::uint8_t> settings_of(const Fd& fd) {
+  if (!is_terminal(fd)) return {};
+  const auto copy = fd.duplicate();
+  std::vector<std::uint8_t> settings(sizeof(struct termios2));
+  if (!copy.ok() || ::ioctl(copy.value().get(), kGetSettings, settings.data()) != 0) return {};
+  return settings;
+}
+
+// As the program knows it; 0 where it is the first process's, whose group the restorer's own replaces, or nobody's.
+std::int32_t foreground_group(const Subject& first) {
+  constexpr std::size_t kGroup = 5, kForeground = 8;  // fields of /proc/PID/stat
+  const auto stat = procfs::read_stat(first.pid);
+  if (!stat.ok()) return 0;
+  const auto group = static_cast<std::int32_t>(stat.value().field[kForeground]);
+  if (group <= 0 || group == static_cast<std::int32_t>(stat.value().field[kGroup])) return 0;
+  if (!first.ids.has_value()) return group;
+  const auto known = first.ids->virtual_group(static_cast<std::uint32_t>(group));
+  return known.ok() ? static_cast<std::int32_t>(known.value()) : 0;
+}
+
 }  // namespace
 
 Status save_stdio(Objects& objects, image::Image& image, Findings&) {
   const StdioFinder finder(objects);
-  std::map<std::uint32_t, std::uint32_t> streams;  // the object that each is
+  std::map<std::uint32_t, std::uint32_t> streams;                // the object that each is
+  std::map<std::uint32_t, std::vector<std::uint8_t>> terminals;  // settings of those that are terminals
   for (Description& description : objects.descriptions) {
     if (!finder.is_stdio(description)) continue;
     description.saved = true;
+    const auto settings = settings_of(description.first());
     for (Fd& fd : description.fds) {
       const auto [stream, added] = streams.try_emplace(finder.stream_of(description, fd), 0);
       if (added) stream->second = objects.next();
+      if (added && !settings.empty()) terminals[stream->first] = settings;
       fd.object = stream->second;
     }
   }
@@ -95,6 +122,10 @@ Status save_stdio(Objects& objects, image::Image& image, Findings&) {
     image::Stdio record;
     record.stream = stream;
     record.object = object;
+    if (const auto found = terminals.find(stream); found != terminals.end()) {
+      record.settings = found->second;
+      record.foreground_group = foreground_group(objects.first_member());
+    }
     image.stdio.push_back(std::move(record));
   }
   return {};

@@ -51,11 +51,17 @@ struct Stdio {
   std::vector<FdNumber> numbers;
   std::uint32_t stream = 0;
   std::uint32_t object = 0;
+  std::vector<std::uint8_t> settings;
+  std::int32_t foreground_group = 0;
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.field("numbers", r.numbers, "version 1: every fd of this open file description");
     v.field("stream", r.stream, "0 input, 1 output, 2 error: replaced by the restorer's own");
     v.since(2, "object", r.object, "number of this object, which descriptors refer to");
+    v.since(2, "settings", r.settings, "of a terminal: struct termios2");
+    v.since(2, "foreground_group", r.foreground_group,
+            "of the application's controlling terminal: the process group in the foreground, 0 for the one it was "
+            "started in");
   }
 };
 

@@ -11,6 +11,8 @@ namespace stasis::image {
 
 namespace {
 
+constexpr std::size_t kSettingsBytes = 44;  // struct termios2
+
 constexpr std::int32_t kMaxFd = 1 << 20;  // fs.nr_open's default, the hard limit of RLIMIT_NOFILE on most systems
 constexpr std::uint32_t kRegular = 0100000, kDirectory = 0040000, kCharacterDevice = 0020000;
 constexpr std::uint32_t kPlace = 010000000;  // O_PATH
@@ -100,6 +102,8 @@ Result<Use> check_record(const Image& image, const OpenFile& file, const std::st
 
 Result<Use> check_record(const Image&, const Stdio& stdio, const std::string& subject) {
   if (stdio.stream > 2) return invalid(subject, "no such stream");
+  if (!stdio.settings.empty() && stdio.settings.size() != kSettingsBytes)
+    return invalid(subject, "the settings are not those of a terminal");
   return Use{};
 }
 
@@ -150,7 +154,6 @@ Result<Use> check_record(const Image&, const Pidfd& pidfd, const std::string& su
 }
 
 Result<Use> check_record(const Image& image, const Terminal& terminal, const std::string& subject) {
-  constexpr std::size_t kSettingsBytes = 44;  // struct termios2
   const auto master = std::find_if(image.terminals.begin(), image.terminals.end(), [&](const Terminal& candidate) {
     return candidate.object == terminal.master && candidate.object == candidate.master;
   });

@@ -33,6 +33,7 @@
 #include "keeper/publish.h"
 #include "keeper/signals.h"
 #include "keeper/status.h"
+#include "keeper/terminal.h"
 #include "keeper/working_set.h"
 
 namespace stasis::keeper {
@@ -46,6 +47,7 @@ u64 now_ns(clockid_t clock) {
 
 // From the moment at which the program runs: a server has answered its first requests by then.
 constexpr u64 kWorkingSetMs = 100;
+constexpr u64 kAnnounceMs = 30;
 
 Application application;  // of the process; reached by the control socket's signal function
 
@@ -63,6 +65,7 @@ class Keeper {
   bool wait_for(int fd, const char* late, Failure& failure);
   int fail(const Failure& failure);
   int supervise();
+  void await(u64 milliseconds);
   void await_working_set();
   int end();
 
@@ -80,6 +83,7 @@ class Keeper {
   ApplicationStatus status_;
   ControlSocket control_;
   Witness witness_;
+  CallersTerminal terminal_;
   Publisher publisher_;
   bool ended_ = false;
   int wait_status_ = 0;
@@ -89,6 +93,7 @@ class Keeper {
 int Keeper::run() {
   origin_ns_ = now_ns(CLOCK_MONOTONIC);
   Failure failure;
+  if (options_.mode == Mode::Foreground) terminal_.remember();
   if (!prepare(failure) || !bring_up(failure)) return fail(failure);
   return supervise();
 }
@@ -170,6 +175,7 @@ bool Keeper::bring_up(Failure& failure) {
 int Keeper::fail(const Failure& failure) {
   application.abandon(witness_.pid());
   witness_.stop();
+  if (options_.is_restore()) terminal_.put_back();
   // Removed before the caller is told, so that it finds nothing.
   control_.withdraw();
   control_.finish(status_);
@@ -188,15 +194,23 @@ void Keeper::let_go() {
 
 int Keeper::supervise() {
   reap();  // what ended while only the done pipe was watched
+  if (options_.is_restore() && options_.mode == Mode::Foreground) {
+    await(kAnnounceMs);
+    if (!ended_) terminal_.announce();
+  }
   if (options_.working_set.file != nullptr) await_working_set();
   while (!ended_) wait_for_events(-1);
   return end();
 }
 
-void Keeper::await_working_set() {
-  const u64 due_ns = now_ns(CLOCK_MONOTONIC) + kWorkingSetMs * 1'000'000;
+void Keeper::await(u64 milliseconds) {
+  const u64 due_ns = now_ns(CLOCK_MONOTONIC) + milliseconds * 1'000'000;
   for (u64 now; !ended_ && (now = now_ns(CLOCK_MONOTONIC)) < due_ns;)
     wait_for_events(static_cast<int>((due_ns - now) / 1'000'000) + 1);
+}
+
+void Keeper::await_working_set() {
+  await(kWorkingSetMs);
   if (!ended_) record_working_set(application.pid(), options_.working_set);
 }
 
@@ -263,6 +277,8 @@ int Keeper::end() {
   control_.finish(status_);
   witness_.stop();
   if (options_.mode == Mode::Detached) return 0;
+  // A program that ends of itself leaves the modes that it wants to leave, on the terminal that it was started on.
+  if (options_.is_restore() || !WIFEXITED(wait_status_)) terminal_.put_back();
   if (WIFEXITED(wait_status_)) return WEXITSTATUS(wait_status_);
   die_by(WTERMSIG(wait_status_));
 }

@@ -190,8 +190,12 @@ Status plan_files(const image::Image& image, const RestoreInputs& inputs, GroupB
   for (const image::Stdio& stdio : image.stdio) {
     const GroupBuilder::Place place = plan.add_slot(stdio.object);
     if (place.fd < 0) continue;
+    const std::uint64_t settings = plan.add_bytes(stdio.settings);
     wire::FdEntry& entry = plan.add_fd(wire::FdKind::Stdio, place.slot, place.fd);
     entry.value = stdio.stream;
+    entry.data = settings;
+    entry.data_bytes = stdio.settings.size();
+    entry.ticks = static_cast<std::uint64_t>(stdio.foreground_group);
   }
   for (const image::OpenFile& file : image.open_files) {
     const GroupBuilder::Place place = plan.add_slot(file.object);

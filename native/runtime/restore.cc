@@ -170,6 +170,7 @@ void pass_gate_together() {
   let_connections_go();
   set_clocks();
   remove_marked_segments();
+  set_stdio_terminal();
   mark_phase(&wire::Report::resumed_ns);
   report_done();
   open_gate();

@@ -115,6 +115,9 @@ void create_master(const wire::FdEntry& entry);
 void create_slave(const wire::FdEntry& entry);
 void take_terminal(u32 slot);
 void set_foreground_group();
+// Of the application's stdio: what `fd`, the restorer's, is to be if it is a terminal; and, by the first process, that it becomes so.
+void note_stdio_terminal(i64 fd, const wire::FdEntry& entry);
+void set_stdio_terminal();
 
 // restore_timers.cc. POSIX timers: made once all threads are there, armed after the last failure.
 void create_timers();

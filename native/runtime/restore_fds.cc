@@ -93,6 +93,7 @@ void open_memory_file(const FdEntry& entry) {
 void take_stdio(const FdEntry& entry) {
   i64 fd = raw_syscall(__NR_fcntl, g_own_base + entry.value, F_DUPFD_CLOEXEC, 0);
   if (fd == -EBADF) fd = raw_syscall(__NR_open, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+  note_stdio_terminal(fd, entry);
   park(must(fd, Step::ParkFd, entry.image_fd), entry.slot, entry);
 }
 

@@ -1,5 +1,9 @@
 // Pseudoterminals whose both ends the application has, and controlling terminals.
 //
+// The terminal that a foreground application was on is the restorer's now: it gets the modes and the foreground process group of before, as the
+// last thing before the program runs, and only where the application is in its foreground. The keeper puts the modes back at the end
+// (keeper/terminal.h).
+//
 // A new pair gets another number: /dev/pts/N is another N than before, and what ttyname(3) tells is new.
 #include <asm/ioctls.h>
 #include <linux/fcntl.h>
@@ -19,6 +23,19 @@ using wire::Step;
 constexpr u64 kSetSettings = 0x402c542b;  // TCSETS2
 constexpr u64 kOpenPeer = 0x5441;         // TIOCGPTPEER, 4.13
 constexpr u64 kLock = 0x40045431;         // TIOCSPTLCK
+
+constexpr u64 kGetSettings = 0x802c542a;  // TCGETS2
+
+struct Settings {  // struct termios2
+  u8 bytes[44];
+};
+
+// The terminal that the application was on, if it is on one again.
+struct {
+  Settings settings;
+  i32 foreground_group;
+  bool known;
+} g_stdio;
 
 }  // namespace
 
@@ -55,6 +72,34 @@ void set_foreground_group() {
   wait_for(wire::Meeting::Grouped);
   const auto system = static_cast<i32>(system_of(plan().foreground_group, IdFor::Group));
   if (system > 0) raw_syscall(__NR_ioctl, slot_fd(plan().terminal_slot), TIOCSPGRP, &system);
+}
+
+void note_stdio_terminal(i64 fd, const FdEntry& entry) {
+  Settings own;
+  if (g_stdio.known || entry.data_bytes != sizeof own) return;
+  if (is_error(raw_syscall(__NR_ioctl, fd, kGetSettings, &own))) return;
+  memcpy(&g_stdio.settings, reinterpret_cast<const void*>(wire::kPlanBase + entry.data), sizeof own);
+  g_stdio.foreground_group = static_cast<i32>(entry.ticks);
+  g_stdio.known = true;
+}
+
+void set_stdio_terminal() {
+  if (!g_stdio.known) return;
+  // Without a controlling terminal, as a detached application is, ENXIO.
+  const i64 fd = raw_syscall(__NR_open, "/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+  if (fd < 0) return;
+  i32 group = 0;
+  const bool in_foreground =
+      raw_syscall(__NR_ioctl, fd, TIOCGPGRP, &group) == 0 && static_cast<i64>(group) == raw_syscall(__NR_getpgid, 0);
+  if (in_foreground) {
+    // SIGTTOU is blocked.
+    raw_syscall(__NR_ioctl, fd, kSetSettings, &g_stdio.settings);
+    if (g_stdio.foreground_group > 0) {
+      const auto system = static_cast<i32>(system_of(g_stdio.foreground_group, IdFor::Group));
+      if (system > 0) raw_syscall(__NR_ioctl, fd, TIOCSPGRP, &system);
+    }
+  }
+  raw_syscall(__NR_close, fd);
 }
 
 }  // namespace stasis::runtime

@@ -191,6 +191,8 @@ void add_objects(Image& i) {
   log.signal = 37;
   i.open_files = {log, null, memfd};
   i.stdio = {{.stream = 0}, {.stream = 1}};
+  i.stdio[1].settings.assign(44, 3);
+  i.stdio[1].foreground_group = 4712;
   i.pipes = {{.read_flags = 04000, .write_flags = 04001, .capacity = 65536, .data = bytes_of("in flight")},
              {.capacity = 4096,
               .data = bytes_of("packets"),

@@ -87,8 +87,8 @@ struct WorkingSetRange {
 };
 
 enum class FdKind : u32 {
-  OpenFile = 1,      // path, flags, file_offset
-  Stdio,             // the new application's own stdio number `value`
+  OpenFile = 1,  // path, flags, file_offset
+  Stdio,  // the new application's own stdio number `value`; was a terminal: data = struct termios2, ticks = foreground group
   Pipe,              // two slots: read end in slot, write end in peer_slot (either may be kNoSlot); data to write first
   SocketPair,        // two slots; data = queued for slot's reader, peer_data = queued for peer's reader
   Eventfd,           // value = count, flags, semaphore in option
