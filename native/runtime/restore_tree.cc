@@ -36,9 +36,9 @@ using wire::TaskEntry;
 using wire::TaskKind;
 
 constexpr u32 kFailureStatus = 126;
-constexpr i64 kHelperDeadlineNs = 10'000'000'000;
+constexpr i64 kHelperDeadlineNs = 20'000'000'000;
 constexpr i64 kKeeperDeadlineNs = 5'000'000'000;
-constexpr i64 kPauseNs = 50'000;
+constexpr i64 kPauseNs = 50'000, kLongestPauseNs = 5'000'000;
 
 u32 g_parent;  // system id of whoever is to be this task's parent, 0: not known yet
 u32 g_keeper;  // likewise of the first process's
@@ -143,11 +143,14 @@ i64 wait_for_child(u32 index, u32 options) {
 void await_end_of_helper() {
   const auto helper = static_cast<i64>(board_task(task().maker)->pid);
   const i64 deadline = host_clock_ns(kClockMonotonic) + kHelperDeadlineNs;
+  i64 pause_ns =
+      kPauseNs;  // longer and longer, lest hundreds that wait keep the processors from those that they wait for
   while (raw_syscall(__NR_getppid) == helper) {
     if (host_clock_ns(kClockMonotonic) > deadline)
       report_fail(Step::Meet, ETIMEDOUT, static_cast<u64>(task().pid), 0, nullptr);
-    const i64 pause[2] = {0, kPauseNs};
+    const i64 pause[2] = {0, pause_ns};
     raw_syscall(__NR_nanosleep, pause, nullptr);
+    if (pause_ns < kLongestPauseNs) pause_ns *= 2;
   }
   g_parent = static_cast<u32>(raw_syscall(__NR_getppid));
 }
