@@ -125,7 +125,7 @@ async function restoreOnce(stasis, entry, snapshot) {
   const prober = await proberOf(entry);
   try {
     const begun = now();
-    const application = await stasis.restore(snapshot, { name: `${entry.name}-restored` });
+    const application = await stasis.restore(snapshot, { name: `${entry.name}-restored`, ...entry.restoreOptions });
     const resumedMs = now() - begun;
     const replyMs = prober.reply && (await prober.reply()) - begun;
     const memory = pss(application.status().pid);

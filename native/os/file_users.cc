@@ -1,11 +1,14 @@
 #include "os/file_users.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
 
 #include "os/procfs.h"
+#include "os/unique_fd.h"
 
 namespace stasis {
 
@@ -31,6 +34,16 @@ FileUser find_file_user(const std::set<FileIdentity>& files, const std::set<pid_
     }
   }
   return {};
+}
+
+// A write lease is given only if no other open file of it exists (fs/locks.c, check_conflicting_open); a mapping holds one. Whoever opens
+// the file in these microseconds has it broken by a signal, which is to be one that is ignored.
+bool is_unused_file(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!file || ::fcntl(file.get(), F_SETSIG, SIGURG) != 0) return false;
+  const bool unused = ::fcntl(file.get(), F_SETLEASE, F_WRLCK) == 0;
+  ::fcntl(file.get(), F_SETLEASE, F_UNLCK);
+  return unused;
 }
 
 }  // namespace stasis

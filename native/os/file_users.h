@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <set>
+#include <string>
 #include <utility>
 
 namespace stasis {
@@ -18,5 +19,9 @@ struct FileUser {
   FileIdentity file;
 };
 FileUser find_file_user(const std::set<FileIdentity>& files, const std::set<pid_t>& except);
+
+// Whether the kernel says that nobody has the file open or mapped, which takes no look at all processes. False: somebody has, or it cannot
+// be told so: the caller has neither the file nor CAP_LEASE.
+bool is_unused_file(const std::string& path);
 
 }  // namespace stasis

@@ -140,7 +140,8 @@ Status FileContents::decide_one(const image::Image& image, const RestoreInputs& 
     settled_.insert(path);
     return {};
   }
-  if (const FileUser user = find_file_user({{now.st_dev, now.st_ino}}, {}); user.pid != 0) {
+  const FileUser user = is_unused_file(path) ? FileUser{} : find_file_user({{now.st_dev, now.st_ino}}, {});
+  if (user.pid != 0) {
     return in_the_way(path, process_text(user.pid) + " has it open or mapped",
                       shared ? "end that process, or restore with --files keep to use it together"
                              : "end that process first, which would go on with a file of no name");

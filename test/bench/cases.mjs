@@ -75,6 +75,7 @@ function postgresCase({ binaries, data }, port) {
     prepare: () => sleep(500),
     saveFiles: () => copy(data, `${data}.saved`),
     putBackFiles: () => copy(`${data}.saved`, data),
+    restoreOptions: { files: 'restore-content' }, // its shared memory in /dev/shm, which a killed one leaves
   };
 }
 
