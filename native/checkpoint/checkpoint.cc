@@ -423,6 +423,7 @@ Result<Outcome> Checkpoint::run() {
     for (std::string& warning : remove_system_v(image_, tree_.subjects())) {
       outcome_.warnings.push_back(std::move(warning));
     }
+    for (std::string& warning : remove_posix_queues(image_)) outcome_.warnings.push_back(std::move(warning));
     outcome_.ended = true;
   }
   let_go();

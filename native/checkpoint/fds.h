@@ -16,6 +16,8 @@ Status save_signalfds(Objects& objects, image::Image& image, Findings& findings)
 Status save_pidfds(Objects& objects, image::Image& image, Findings& findings);
 Status save_terminals(Objects& objects, image::Image& image, Findings& findings);
 Status save_posix_queues(Objects& objects, image::Image& image, Findings& findings);
+// After the application's end: a restore makes them anew. Returns a warning for each that somebody has begun to use, which stays.
+std::vector<std::string> remove_posix_queues(const image::Image& image);
 Status save_files(Objects& objects, image::Image& image, Findings& findings);
 Status save_inotifies(Objects& objects, image::Image& image, Findings& findings);
 Status save_locks(Objects& objects, image::Image& image, Findings& findings);   // behind all files

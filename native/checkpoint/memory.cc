@@ -1,6 +1,7 @@
 #include "checkpoint/memory.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -9,6 +10,7 @@
 
 #include "checkpoint/shared_memory.h"
 #include "checkpoint/sysv.h"
+#include "image/checksum.h"
 #include "os/build_id.h"
 #include "os/file.h"
 #include "wire/layout.h"
@@ -259,9 +261,20 @@ MappedFileFacts::Facts& MappedFileFacts::facts_of(const std::string& path) {
   facts.inode = status.st_ino;
   facts.bytes = static_cast<std::uint64_t>(status.st_size);
   facts.modified_ns = status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec;
+  facts.changed_ns = status.st_ctim.tv_sec * 1'000'000'000LL + status.st_ctim.tv_nsec;
   struct statfs system;
   facts.overlay = ::statfs(path.c_str(), &system) == 0 && system.f_type == kOverlayMagic;
   return facts;
+}
+
+// None if the file is written to meanwhile.
+void MappedFileFacts::read_checksum(const std::string& path, Facts& facts) {
+  facts.checksum_read = true;
+  auto file = open_file_at(AT_FDCWD, path, O_RDONLY, 0, "reading a mapped file");
+  if (!file.ok()) return;
+  const auto checksum = image::checksum_of_file(file.value().get(), path);
+  const auto after = status_of(file.value().get(), path);
+  if (checksum.ok() && after.ok() && after.value().changed_ns == facts.changed_ns) facts.checksum = checksum.value();
 }
 
 bool MappedFileFacts::fill(const MapLine& line, image::Mapping& record) {
@@ -274,6 +287,13 @@ bool MappedFileFacts::fill(const MapLine& line, image::Mapping& record) {
     auto file = open_file_at(AT_FDCWD, line.name, O_RDONLY, 0, "reading a build id");
     if (file.ok()) facts.build_id = build_id_of(file.value().get());
   }
+  const bool writes_through = line.shared && (line.protection & PROT_WRITE) != 0;
+  if (facts.build_id.empty() && !writes_through && facts.bytes <= image::kMostChecksummedFileBytes &&
+      !facts.checksum_read)
+    read_checksum(line.name, facts);
+  record.file_inode = facts.inode;
+  record.file_changed_ns = facts.changed_ns;
+  record.file_checksum = writes_through ? 0 : facts.checksum;
   record.path = line.name;
   record.file_offset = line.offset;
   record.file_bytes = facts.bytes;

@@ -39,7 +39,8 @@ struct PlannedMapping {
   std::vector<Piece> pieces;
 };
 
-// Sizes, times and build ids of mapped files, asked once per file.
+// What tells a mapped file from another one or from what it becomes: size, times, inode, and its build id or else a checksum of its content.
+// Asked once per file, so it is done before the stop.
 class MappedFileFacts {
  public:
   // Fills the file fields of the record. False if the path does not lead to the mapped file (any more).
@@ -49,11 +50,14 @@ class MappedFileFacts {
   struct Facts {
     bool found = false, regular = false, overlay = false;
     std::uint64_t inode = 0, bytes = 0;
-    std::int64_t modified_ns = 0;
+    std::int64_t modified_ns = 0, changed_ns = 0;
     std::string build_id;
     bool build_id_read = false;
+    std::uint64_t checksum = 0;
+    bool checksum_read = false;
   };
   Facts& facts_of(const std::string& path);
+  void read_checksum(const std::string& path, Facts& facts);
   std::map<std::string, Facts> files_;
 };
 

@@ -10,10 +10,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "checkpoint/fds.h"
 #include "os/file.h"
+#include "os/file_users.h"
 
 namespace stasis::checkpoint {
 
@@ -48,7 +51,7 @@ void take_and_put_back(int queue, std::uint8_t* memory, long count, long size) {
   }
 }
 
-Status read_messages(const Fd& fd, const mq_attr& attributes, image::PosixQueue& record) {
+Status read_messages(const Fd& fd, const UniqueFd& queue, const mq_attr& attributes, image::PosixQueue& record) {
   const long count = attributes.mq_curmsgs, size = attributes.mq_msgsize;
   const auto bytes = static_cast<std::size_t>(sizeof(Taken) + count * (sizeof(TakenMessage) + size));
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -56,10 +59,6 @@ Status read_messages(const Fd& fd, const mq_attr& attributes, image::PosixQueue&
   auto* base = static_cast<std::uint8_t*>(memory);
   Status status;
   {
-    // Its own description: the program's may be for reading or writing only.
-    const auto duplicate = STASIS_TRY(fd.duplicate());
-    const auto queue = STASIS_TRY(open_file_at(AT_FDCWD, "/proc/self/fd/" + std::to_string(duplicate.get()),
-                                               O_RDWR | O_NONBLOCK, 0, "opening a message queue"));
     sigset_t all, before;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_BLOCK, &all, &before);
@@ -94,9 +93,33 @@ Status read_messages(const Fd& fd, const mq_attr& attributes, image::PosixQueue&
   return status;
 }
 
+// Who is to be told of the next message; a file of a queue reads like this since 2.6.6 (mq_overview(7)).
+bool has_notification(const UniqueFd& queue) {
+  char text[128] = {};
+  if (::pread(queue.get(), text, sizeof text - 1, 0) <= 0) return false;
+  const char* process = std::strstr(text, "NOTIFY_PID:");
+  return process != nullptr && std::atoi(process + std::strlen("NOTIFY_PID:")) != 0;
+}
+
+void refuse_queue(const Objects& objects, const Fd& fd, const UniqueFd& queue, Findings& findings) {
+  if (has_notification(queue)) {
+    findings.add(fd.where(), "a message queue that is to tell of its next message (mq_notify), " + fd.link,
+                 "take that back (mq_notify with NULL) before the checkpoint");
+  }
+  if (objects.phase() != Phase::Before) return;
+  std::set<pid_t> members;
+  for (const Subject* member : objects.members()) members.insert(member->pid);
+  if (const FileUser user = find_file_user({{fd.device, fd.inode}}, members); user.pid != 0) {
+    findings.add_passing(fd.where(),
+                         "a message queue, " + fd.link + ", that process " + std::to_string(user.pid) +
+                             ", which is not of the application, uses too",
+                         "start all that use it with the application");
+  }
+}
+
 }  // namespace
 
-Status save_posix_queues(Objects& objects, image::Image& image, Findings&) {
+Status save_posix_queues(Objects& objects, image::Image& image, Findings& findings) {
   for (Description& description : objects.descriptions) {
     const Fd& fd = description.first();
     if (description.saved || fd.type() != S_IFREG || fd.link.empty() || fd.link[0] != '/' ||
@@ -106,6 +129,15 @@ Status save_posix_queues(Objects& objects, image::Image& image, Findings&) {
     mq_attr attributes{};
     if (!duplicate.ok() || ::syscall(SYS_mq_getsetattr, duplicate.value().get(), nullptr, &attributes) != 0) continue;
     description.saved = true;
+    // A description of its own: the program's may be for reading or writing only.
+    const auto queue = open_file_at(AT_FDCWD, "/proc/self/fd/" + std::to_string(duplicate.value().get()),
+                                    O_RDWR | O_NONBLOCK, 0, "opening a message queue");
+    if (!queue.ok()) {
+      findings.add(fd.where(), "a message queue that cannot be read and written, " + fd.link,
+                   "run the checkpoint as its owner, and let the owner read and write it");
+      continue;
+    }
+    refuse_queue(objects, fd, queue.value(), findings);
     image::PosixQueue record;
     record.object = objects.next();
     description.becomes(record.object);
@@ -118,11 +150,29 @@ Status save_posix_queues(Objects& objects, image::Image& image, Findings&) {
     record.most_messages = static_cast<std::uint64_t>(attributes.mq_maxmsg);
     record.message_bytes = static_cast<std::uint64_t>(attributes.mq_msgsize);
     if (objects.phase() == Phase::Stopped && attributes.mq_curmsgs > 0) {
-      STASIS_TRY(read_messages(fd, attributes, record));
+      STASIS_TRY(read_messages(fd, queue.value(), attributes, record));
     }
     image.posix_queues.push_back(std::move(record));
   }
   return {};
+}
+
+std::vector<std::string> remove_posix_queues(const image::Image& image) {
+  std::vector<std::string> stay;
+  for (const image::PosixQueue& queue : image.posix_queues) {
+    if (queue.unlinked) continue;
+    struct stat status;
+    const UniqueFd fd(::mq_open(queue.name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    if (fd.get() >= 0 && ::fstat(fd.get(), &status) == 0) {
+      if (const FileUser user = find_file_user({{status.st_dev, status.st_ino}}, {}); user.pid != 0) {
+        stay.push_back("the message queue " + queue.name + " stays, since process " + std::to_string(user.pid) +
+                       " has begun to use it");
+        continue;
+      }
+    }
+    ::mq_unlink(queue.name.c_str());
+  }
+  return stay;
 }
 
 }  // namespace stasis::checkpoint

@@ -32,6 +32,7 @@ constexpr char kRestoredShared[] = "/memfd:stasis-shared";
 constexpr std::size_t kPieceBytes = 1 << 20;
 constexpr std::uint64_t kMostPagesAsked = 240 * 1024;  // of one process: a byte each in the runtime's area
 constexpr long kHugetlbMagic = 0x958458f6;
+constexpr long kQueueMagic = 0x19800202;
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
@@ -222,7 +223,12 @@ Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, F
     description.saved = true;
     UniqueFd copy = STASIS_TRY(fd.duplicate());
     struct statfs system;
-    if (::fstatfs(copy.get(), &system) == 0 && system.f_type == kHugetlbMagic) {
+    const bool known = ::fstatfs(copy.get(), &system) == 0;
+    if (known && system.f_type == kQueueMagic) {  // mqueue.cc
+      description.saved = false;
+      continue;
+    }
+    if (known && system.f_type == kHugetlbMagic) {
       findings.add(fd.where(), "a memory file of huge pages (MFD_HUGETLB)", "use transparent huge pages");
       continue;
     }

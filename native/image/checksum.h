@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+
+#include "base/result.h"
 
 namespace stasis::image {
 
@@ -18,5 +21,11 @@ class StreamingChecksum {
   // Room for XXH64_state_t, so that its header is included by checksum.cc alone.
   alignas(8) std::byte state_[88];
 };
+
+// Of a whole file, which is read from its beginning; never 0.
+Result<std::uint64_t> checksum_of_file(int fd, const std::string& path);
+
+// Longer files are told by size and time alone: reading them would take longer than the rest of a restore.
+inline constexpr std::uint64_t kMostChecksummedFileBytes = 64 << 20;
 
 }  // namespace stasis::image

@@ -227,6 +227,9 @@ struct Mapping {
   std::vector<PageRun> runs;
   std::uint32_t object = 0;
   std::uint64_t object_offset = 0;
+  std::uint64_t file_inode = 0;
+  std::int64_t file_changed_ns = 0;
+  std::uint64_t file_checksum = 0;
   template <class V, class R>
   static void describe(V& v, R& r) {
     v.hex("address", r.address, "first address");
@@ -246,6 +249,10 @@ struct Mapping {
     v.field("runs", r.runs, "stored pages, ascending; pages in no run are zeros or the file's own");
     v.since(2, "object", r.object, "the shared-memory object that is mapped, 0 for none; its pages are stored with it");
     v.since(2, "object_offset", r.object_offset, "offset of the mapping in the object, bytes");
+    v.since(2, "file_inode", r.file_inode, "inode of the file at the checkpoint, 0: not known");
+    v.since(2, "file_changed_ns", r.file_changed_ns, "time of the last change of its inode, ns since the epoch");
+    v.since(2, "file_checksum", r.file_checksum,
+            "XXH64 of a file without a build id, 0: none, as of long files and of those that are written through");
   }
 };
 

@@ -1,6 +1,11 @@
 // System V ipc and POSIX message queues.
+#include <mqueue.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 
+#include "os/file_users.h"
+#include "os/unique_fd.h"
 #include "restore/builders.h"
 
 namespace stasis::restore {
@@ -35,6 +40,27 @@ std::uint64_t add_messages(GroupBuilder& plan, const std::vector<image::IpcMessa
     entries.push_back({.type = message.type, .text = plan.add_bytes(bytes), .bytes = message.text.size()});
   }
   return add_entries(plan, entries);
+}
+
+// An empty queue that nobody uses is as good as a new one.
+Status check_name(const image::PosixQueue& queue) {
+  constexpr const char* kDoing = "making a message queue, whose name is taken";
+  const UniqueFd fd(::mq_open(queue.name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  mq_attr attributes{};
+  struct stat status;
+  if (fd.get() < 0 || ::mq_getattr(fd.get(), &attributes) != 0 || ::fstat(fd.get(), &status) != 0) return {};
+  if (const FileUser user = find_file_user({{status.st_dev, status.st_ino}}, {}); user.pid != 0) {
+    return Error::plain(ErrorKind::Failed, std::string(kDoing) + ": process " + std::to_string(user.pid) + " uses it",
+                        "end that process first")
+        .with_path(queue.name);
+  }
+  const bool same = attributes.mq_curmsgs == 0 && queue.messages.empty() &&
+                    static_cast<std::uint64_t>(attributes.mq_maxmsg) == queue.most_messages &&
+                    static_cast<std::uint64_t>(attributes.mq_msgsize) == queue.message_bytes;
+  if (same) return {};
+  return Error::plain(ErrorKind::Failed, std::string(kDoing) + ": the queue that is there may hold other messages",
+                      "remove it (mq_unlink, or in /dev/mqueue)")
+      .with_path(queue.name);
 }
 
 }  // namespace
@@ -76,6 +102,7 @@ Status plan_system_v(const image::Image& image, const RestoreInputs& inputs, Gro
 
 Status plan_posix_queues(const image::Image& image, GroupBuilder& plan) {
   for (const image::PosixQueue& queue : image.posix_queues) {
+    STASIS_TRY(check_name(queue));
     const GroupBuilder::Place place = plan.add_slot(queue.object);
     if (place.fd < 0) continue;
     const std::uint64_t name = plan.add_string(queue.name), messages = add_messages(plan, queue.messages, false);

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "image/checksum.h"
 #include "os/build_id.h"
 
 namespace stasis::restore {
@@ -17,6 +18,24 @@ Error differs(const std::string& path, const std::string& how) {
   return Error::plain(ErrorKind::Incompatible, std::string(kDoing) + ": it " + how + " since the checkpoint",
                       "put back the file of then, or start the application anew")
       .with_path(path);
+}
+
+// Of a file of the right size. The change time of an inode cannot be set, so the same one with the same times is the file of then; what is
+// another is compared.
+Status check_identity(const image::Mapping& mapping, const FileStatus& now) {
+  const bool same_time = now.modified_ns == mapping.file_modified_ns;
+  const bool same =
+      mapping.file_inode == 0 || (now.inode == mapping.file_inode && now.changed_ns == mapping.file_changed_ns);
+  if (same_time && same) return {};
+  if (mapping.file_build_id.empty() && mapping.file_checksum == 0)
+    return same_time ? Status{} : differs(mapping.path, "was modified");
+  UniqueFd file = STASIS_TRY(open_file_at(AT_FDCWD, mapping.path, O_RDONLY | O_NONBLOCK, 0, kDoing));
+  if (!mapping.file_build_id.empty()) {
+    if (build_id_of(file.get()) == mapping.file_build_id) return {};
+    return differs(mapping.path, "was replaced by another build");
+  }
+  if (STASIS_TRY(image::checksum_of_file(file.get(), mapping.path)) == mapping.file_checksum) return {};
+  return differs(mapping.path, "has changed its content");
 }
 
 }  // namespace
@@ -39,11 +58,7 @@ Result<FileStatus> MappedFiles::check(const image::Mapping& mapping) {
     return differs(mapping.path, "has changed its size from " + std::to_string(mapping.file_bytes) + " to " +
                                      std::to_string(status.bytes) + " bytes");
   }
-  if (status.modified_ns != mapping.file_modified_ns) {
-    if (mapping.file_build_id.empty()) return differs(mapping.path, "was modified");
-    UniqueFd file = STASIS_TRY(open_file_at(AT_FDCWD, mapping.path, O_RDONLY | O_NONBLOCK, 0, kDoing));
-    if (build_id_of(file.get()) != mapping.file_build_id) return differs(mapping.path, "was replaced by another build");
-  }
+  STASIS_TRY(check_identity(mapping, status));
   checked_.emplace(mapping.path, status);
   return status;
 }

@@ -1,6 +1,7 @@
 // The files that a program has mapped: libraries, data. A restored program goes on with the file as it is now, so the
-// file must be what it was: of the same size and modification time or, when only the time moved (a package installed
-// again, a copied tree, a container layer), of the same size and GNU build id.
+// file must be what it was: the same inode, of the same size and times, or, where that is not so (a package installed again, a copied tree, a
+// container layer), of the same size and GNU build id, or without one of the same content. Long files without a build id, and those that are
+// written through their mapping, go by size and modification time.
 #pragma once
 
 #include <map>

@@ -107,6 +107,8 @@ void add_memory(ProcessImage& i) {
   text.file_bytes = 1'234'567;
   text.file_modified_ns = 1'600'000'000'000'000'001;
   text.file_build_id = "cafe0123456789abcdef";
+  text.file_inode = 4'711;
+  text.file_changed_ns = 1'600'000'000'000'000'002;
   Mapping heap;
   heap.address = 0x1000000;
   heap.length = 0x21000;
@@ -121,6 +123,7 @@ void add_memory(ProcessImage& i) {
   shared.path = "/var/lib/server/data";
   shared.file_offset = 16 * kPage;
   shared.file_build_id.clear();
+  shared.file_checksum = 0xfedcba9876543210;
   Mapping stack;
   stack.address = 0x7ffd00000000;
   stack.length = 2 * kPage;

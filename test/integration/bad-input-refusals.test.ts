@@ -38,6 +38,8 @@ describe.each(users)('as $name', (user) => {
     ['thread-filter', /thread \d+: .*seccomp filters that other threads have not/],
     ['pidfd', /fd \d+.*pidfd of process \d+, which is not of the application/],
     ['sysv-part', /System V segment of which a part was unmapped/],
+    ['queue-signal', /fd \d+.*message queue that is to tell of its next message \(mq_notify\)/],
+    ['queue-thread', /fd \d+.*message queue that is to tell of its next message \(mq_notify\)/],
     ['terminal', /fd \d+.*10 bytes on the way through a pseudoterminal/],
   ] as [string, RegExp][])('a program with %s is not checkpointed', async (kind, text) => {
     await using home = TestHome.create(user);

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/seccomp.h>
+#include <mqueue.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,6 +37,8 @@ __attribute__((noreturn)) static void* filter_itself(void* told) {
   need(write(*(int*)told, "", 1) == 1, "write");
   for (;;) pause();
 }
+
+static void ignore(union sigval value) { (void)value; }
 
 static void hold(const char* kind) {
   sigset_t set;
@@ -85,6 +88,16 @@ static void hold(const char* kind) {
     int id = shmget(IPC_PRIVATE, 8192, 0600);
     char* memory = shmat(id, NULL, 0);
     need(id >= 0 && memory != (void*)-1 && shmctl(id, IPC_RMID, NULL) == 0 && munmap(memory, 4096) == 0, "shm");
+  } else if (!strncmp(kind, "queue-", 6)) {
+    char name[64];
+    snprintf(name, sizeof name, "/stasis-refused-%d", getpid());
+    mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    if (!strcmp(kind, "queue-thread")) {
+      event.sigev_notify = SIGEV_THREAD;
+      event.sigev_notify_function = ignore;
+    }
+    need(queue != (mqd_t)-1 && mq_unlink(name) == 0 && mq_notify(queue, &event) == 0, "mq_notify");
   } else if (!strcmp(kind, "terminal")) {
     int master = posix_openpt(O_RDWR | O_NOCTTY);
     need(master >= 0 && unlockpt(master) == 0, "posix_openpt");
