@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
@@ -12,6 +13,10 @@ import { compiledPrograms, guestBinaries, programs } from '../support/paths.js';
 import { isRunning } from '../support/processes.js';
 import { users } from '../support/users.js';
 import { until } from '../support/waiting.js';
+
+/** Guard regions can be asked for since 6.15 (PAGE_IS_GUARD). */
+const [major = 0, minor = 0] = release().split('.').map(Number);
+const tellsGuards = major > 6 || (major === 6 && minor >= 15);
 
 async function listen(port: number): Promise<Server> {
   const server = createServer();
@@ -40,6 +45,11 @@ describe.each(users)('as $name', (user) => {
     ['sysv-part', /System V segment of which a part was unmapped/],
     ['queue-signal', /fd \d+.*message queue that is to tell of its next message \(mq_notify\)/],
     ['queue-thread', /fd \d+.*message queue that is to tell of its next message \(mq_notify\)/],
+    ['huge-memory', /address 0x[0-9a-f]+-0x[0-9a-f]+: huge pages of hugetlbfs/],
+    ['huge-file', /fd \d+: a memory file of huge pages \(MFD_HUGETLB\)/],
+    ['fanotify', /fd \d+: a fanotify group/],
+    ...(tellsGuards ? [['guard', /address 0x[0-9a-f]+: a guard region \(MADV_GUARD_INSTALL\)/]] : []),
+    ...(user.privileged ? [['chroot', /another root directory \(chroot\)/]] : []),
     ['terminal', /fd \d+.*10 bytes on the way through a pseudoterminal/],
   ] as [string, RegExp][])('a program with %s is not checkpointed', async (kind, text) => {
     await using home = TestHome.create(user);

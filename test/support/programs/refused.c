@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
+#include <sys/fanotify.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -88,6 +89,19 @@ static void hold(const char* kind) {
     int id = shmget(IPC_PRIVATE, 8192, 0600);
     char* memory = shmat(id, NULL, 0);
     need(id >= 0 && memory != (void*)-1 && shmctl(id, IPC_RMID, NULL) == 0 && munmap(memory, 4096) == 0, "shm");
+  } else if (!strcmp(kind, "huge-memory")) {
+    // Without pages of the pool: none is touched.
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE;
+    need(mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, flags, -1, 0) != MAP_FAILED, "mmap");
+  } else if (!strcmp(kind, "huge-file")) {
+    need(memfd_create("huge", MFD_HUGETLB) >= 0, "memfd_create");
+  } else if (!strcmp(kind, "guard")) {
+    char* memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    need(memory != MAP_FAILED && madvise(memory, 4096, 102) == 0, "MADV_GUARD_INSTALL");
+  } else if (!strcmp(kind, "fanotify")) {
+    need(fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_FID, O_RDONLY) >= 0, "fanotify_init");
+  } else if (!strcmp(kind, "chroot")) {
+    need(chroot("/usr") == 0 && chdir("/") == 0, "chroot");
   } else if (!strncmp(kind, "queue-", 6)) {
     char name[64];
     snprintf(name, sizeof name, "/stasis-refused-%d", getpid());
