@@ -10,7 +10,7 @@
 //    6  the tree is forked (restore_tree.cc); each process gets its ids
 //    each process then:
 //    7  maps its own plan in the group's place; the first one has filled the segments
-//    8  opens the files to map; maps the image; thread 1 begins with the working set; PR_SET_MM_MAP
+//    8  opens the files to map; maps the image; thread 1 begins with the working set; PR_SET_MM_MAP; the last seals
 //    9  actions; image ranges; SIGSYS handler; filter
 //   10  working directory and umask; fds put into place
 //   11  threads, each up to the gate; POSIX timers; the main thread likewise; limits
@@ -134,6 +134,7 @@ void restore_own() {
   if (task_index() == 0) fill_segments();
   map_own_plan(g_marker);
   restore_memory();
+  seal_segments();
   settle_children();
   restore_interposition();
   set_directory(plan().cwd, plan().umask);

@@ -68,6 +68,7 @@ void pass_gate();
 // restore_segments.cc
 void create_segments();  // of their size, parked
 void fill_segments();
+void seal_segments();  // once the process has mapped its memory
 
 // restore_memory.cc. Files are opened into the numbers 0, 1, 2 ..., which must be free, and closed by map_memory.
 void open_files(const wire::FileEntry* files, u64 count);

@@ -31,7 +31,8 @@ void wait_for_change(u32* word, u32 value) {
 void wake_all(u32* word) { raw_syscall(__NR_futex, word, FUTEX_WAKE, 0x7fffffff, nullptr, nullptr, 0); }
 
 u32 expected(Meeting meeting) {
-  return meeting == Meeting::Ready ? group().process_count : static_cast<u32>(group().tasks.count);
+  return meeting == Meeting::Ready || meeting == Meeting::Mapped ? group().process_count
+                                                                 : static_cast<u32>(group().tasks.count);
 }
 
 u64 board_bytes() {

@@ -17,6 +17,16 @@ using wire::SegmentPiece;
 using wire::Step;
 
 constexpr u64 kMostAtOnce = 64 << 20;
+constexpr u32 kFutureWrite = 0x10;  // F_SEAL_FUTURE_WRITE, 5.1
+
+// Seals that forbid new writable mappings, and so wait for those of all processes. What the plan of the group says is gone by then.
+struct LateSeals {
+  u64 fd, bytes;
+  u32 seals;
+};
+constexpr u64 kMostLateSeals = 64;
+LateSeals g_late_seals[kMostLateSeals];
+u64 g_late_seal_count;
 
 void create_segment(const SegmentEntry& segment) {
   const char* name = plan_text(segment.name);
@@ -63,14 +73,27 @@ void fill_segments() {
   for (u64 i = 0; i < group().segments.count; i++) {
     const auto* pieces = plan_entries<SegmentPiece>(segments[i].pieces);
     for (u64 k = 0; k < segments[i].pieces.count; k++) fill_piece(segments[i], pieces[k]);
-    if (segments[i].seals != 0) {
-      const char* name = plan_text(segments[i].name);
+    const char* name = plan_text(segments[i].name);
+    if ((segments[i].seals & kFutureWrite) != 0) {
+      if (g_late_seal_count == kMostLateSeals) report_fail(Step::FillSegment, ENOSPC, 0, segments[i].bytes, name);
+      g_late_seals[g_late_seal_count++] = {slot_fd(segments[i].slot), segments[i].bytes, segments[i].seals};
+    } else if (segments[i].seals != 0) {
       must(raw_syscall(__NR_fcntl, slot_fd(segments[i].slot), F_ADD_SEALS, segments[i].seals), Step::FillSegment, 0,
            segments[i].bytes, name);
     }
   }
   fill_system_v();
   close_files(group().files.count);
+}
+
+void seal_segments() {
+  arrive(wire::Meeting::Mapped);
+  if (g_late_seal_count == 0) return;
+  wait_for(wire::Meeting::Mapped);
+  for (u64 i = 0; i < g_late_seal_count; i++) {
+    must(raw_syscall(__NR_fcntl, g_late_seals[i].fd, F_ADD_SEALS, g_late_seals[i].seals), Step::FillSegment, 0,
+         g_late_seals[i].bytes, "");
+  }
 }
 
 }  // namespace stasis::runtime

@@ -386,6 +386,7 @@ struct BoardTask {
 enum class Meeting : u32 {
   Born,     // all tasks exist, with their sessions
   Grouped,  // and their process groups
+  Mapped,   // all processes have mapped their memory
   Ready,    // all processes are rebuilt
   Count,
 };
