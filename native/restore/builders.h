@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "image/image.h"
 #include "restore/group_plan.h"
+#include "restore/mapped_files.h"
 #include "restore/plan_builder.h"
 #include "restore/prepare.h"
 
@@ -18,7 +19,7 @@ Status plan_shared_memory(const image::Image& image, const RestoreInputs& inputs
 
 // memory.cc. `prepared` takes the counts.
 Status plan_memory(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                   const GroupBuilder& group, PlanBuilder& plan, PreparedRestore& prepared);
+                   const GroupBuilder& group, MappedFiles& mapped_files, PlanBuilder& plan, PreparedRestore& prepared);
 
 // files.cc: the working directory of a process; open files and stdio.
 void plan_locks(const image::Image& image, const image::ProcessImage& section, PlanBuilder& plan);

@@ -58,13 +58,8 @@ struct Backing {
 class MemoryPlanner {
  public:
   MemoryPlanner(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                const GroupBuilder& group, PlanBuilder& plan)
-      : image_(image),
-        section_(section),
-        inputs_(inputs),
-        group_(group),
-        plan_(plan),
-        mapped_files_(inputs.settled_files, inputs.missing_files) {}
+                const GroupBuilder& group, MappedFiles& mapped_files, PlanBuilder& plan)
+      : image_(image), section_(section), inputs_(inputs), group_(group), plan_(plan), mapped_files_(mapped_files) {}
 
   Status build();
   std::uint64_t image_bytes() const { return image_bytes_; }
@@ -95,7 +90,7 @@ class MemoryPlanner {
   const RestoreInputs& inputs_;
   const GroupBuilder& group_;
   PlanBuilder& plan_;
-  MappedFiles mapped_files_;
+  MappedFiles& mapped_files_;
   bool copy_anonymous_ = false, copy_executable_ = false;
   std::uint64_t copy_below_ = 0;  // runs shorter than this are copied
   std::uint64_t image_bytes_ = 0, copied_bytes_ = 0;
@@ -411,13 +406,13 @@ void plan_layout(const image::MemoryLayout& memory, PlanBuilder& plan) {
 }  // namespace
 
 Status plan_memory(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                   const GroupBuilder& group, PlanBuilder& plan, PreparedRestore& prepared) {
+                   const GroupBuilder& group, MappedFiles& mapped_files, PlanBuilder& plan, PreparedRestore& prepared) {
   if (inputs.page_files.size() != image.page_files.size()) {
     return Error::plain(ErrorKind::Damaged, "the image names " + std::to_string(image.page_files.size()) +
                                                 " page files, and " + std::to_string(inputs.page_files.size()) +
                                                 " were opened");
   }
-  MemoryPlanner planner(image, section, inputs, group, plan);
+  MemoryPlanner planner(image, section, inputs, group, mapped_files, plan);
   STASIS_TRY(planner.build());
   plan_layout(section.memory, plan);
   prepared.map_entries = plan.maps.size();

@@ -68,8 +68,9 @@ Status plan_objects(const image::Image& image, const RestoreInputs& inputs, Grou
 }
 
 Status plan_process(const image::Image& image, const image::ProcessImage& section, const RestoreInputs& inputs,
-                    const GroupBuilder& group, PlanBuilder& plan, PreparedRestore& prepared) {
-  STASIS_TRY(plan_memory(image, section, inputs, group, plan, prepared));
+                    const GroupBuilder& group, MappedFiles& mapped_files, PlanBuilder& plan,
+                    PreparedRestore& prepared) {
+  STASIS_TRY(plan_memory(image, section, inputs, group, mapped_files, plan, prepared));
   STASIS_TRY(plan_directory(section, plan));
   place_descriptors(section.descriptors, group, plan);
   plan_locks(image, section, plan);
@@ -110,9 +111,10 @@ Result<PreparedRestore> prepare(const image::Image& image, const RestoreInputs& 
   GroupBuilder group = single ? GroupBuilder(plans.front()) : GroupBuilder();
   for (const image::ProcessImage& section : image.processes) group.use_descriptors(section.descriptors);
   STASIS_TRY(plan_objects(image, inputs, group));
+  MappedFiles mapped_files(inputs.settled_files, inputs.missing_files);  // the processes of a tree share most of them
   for (std::size_t i = 0; i < plans.size(); ++i) {
     if (image.processes[i].process.state == image::ProcessState::Zombie) continue;
-    STASIS_TRY(plan_process(image, image.processes[i], inputs, group, plans[i], prepared));
+    STASIS_TRY(plan_process(image, image.processes[i], inputs, group, mapped_files, plans[i], prepared));
   }
   plan_working_set(inputs.working_set, plans.front());
   STASIS_TRY(plan_ids(image, plans, group));

@@ -61,7 +61,9 @@ Planned plan_for(std::vector<Mapping> mappings) {
   restore::RestoreInputs inputs;
   inputs.page_files.push_back({.path = "/", .device = 1, .inode = 2});
   const Image image = image_with(std::move(mappings));
-  planned.status = plan_memory(image, image.first(), inputs, restore::GroupBuilder(), planned.plan, prepared);
+  restore::MappedFiles mapped_files(inputs.settled_files, inputs.missing_files);
+  planned.status =
+      plan_memory(image, image.first(), inputs, restore::GroupBuilder(), mapped_files, planned.plan, prepared);
   return planned;
 }
 
