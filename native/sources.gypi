@@ -34,6 +34,8 @@
       "native/checkpoint/refuse.cc",
       "native/checkpoint/relations.cc",
       "native/checkpoint/scheduling.cc",
+      "native/checkpoint/present_pages.cc",
+      "native/checkpoint/shared_copy.cc",
       "native/checkpoint/shared_memory.cc",
       "native/checkpoint/signalfd.cc",
       "native/checkpoint/signals.cc",

@@ -125,7 +125,7 @@ async function restoreOnce(stasis, entry, snapshot) {
   const prober = await proberOf(entry);
   try {
     const begun = now();
-    const application = await stasis.restore(snapshot, { name: `${entry.name}-restored`, ...entry.restoreOptions });
+    const application = await stasis.restore(snapshot, { name: `${entry.name}-restored` });
     const resumedMs = now() - begun;
     const replyMs = prober.reply && (await prober.reply()) - begun;
     const memory = pss(application.status().pid);
@@ -182,9 +182,10 @@ async function main(directory) {
   const stasis = await Stasis.open({ home: join(directory, 'state') });
   // What others keep running here: every program that is started has to wait its turn behind it.
   const load = loadavg()[0];
+  let all = [];
   try {
     say('preparing');
-    const all = await makeCases(directory);
+    all = await makeCases(directory);
     const only = options.only?.split(',');
     const cases = only ? all.filter(({ name }) => only.includes(name)) : all;
     const { criu, note } = await usableCriu(directory, all[0]);
@@ -269,6 +270,7 @@ async function main(directory) {
     return { ...report, bars: bars(report) };
   } finally {
     for (const application of await stasis.applications()) await application.remove({ force: true });
+    for (const entry of all) entry.cleanUp?.();
   }
 }
 

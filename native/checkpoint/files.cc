@@ -15,7 +15,6 @@ namespace {
 
 constexpr unsigned kMemoryMajor = 1;                   // /dev/mem and its like
 constexpr unsigned kMemoryMinors[] = {3, 5, 7, 8, 9};  // null, zero, full, random, urandom
-constexpr char kDeleted[] = " (deleted)";
 constexpr long kOverlayMagic = 0x794c7630;
 
 bool is_plain_device(const Fd& fd) {

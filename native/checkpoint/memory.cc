@@ -22,7 +22,6 @@ namespace {
 using procfs::MapLine;
 
 constexpr long kOverlayMagic = 0x794c7630;
-constexpr char kDeleted[] = " (deleted)";
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 bool ends_with(const std::string& text, const std::string& suffix) {

@@ -4,14 +4,11 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <map>
-#include <memory>
 
 #include "checkpoint/pages.h"
 #include "checkpoint/sysv.h"
@@ -26,11 +23,8 @@ namespace {
 
 using wire::kPageBytes;
 
-constexpr char kDeleted[] = " (deleted)";
 constexpr char kMemoryFile[] = "/memfd:";
 constexpr char kRestoredShared[] = "/memfd:stasis-shared";
-constexpr std::size_t kPieceBytes = 1 << 20;
-constexpr std::uint64_t kMostPagesAsked = 240 * 1024;  // of one process: a byte each in the runtime's area
 constexpr long kHugetlbMagic = 0x958458f6;
 constexpr long kQueueMagic = 0x19800202;
 
@@ -49,37 +43,16 @@ bool is_deleted_file(const Fd& fd) {
          !is_memory_file(fd.link) && (fd.flags & O_PATH) == 0;
 }
 
+std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kPageBytes - 1) & ~(kPageBytes - 1); }
+
+}  // namespace
+
 bool is_in_window(const procfs::MapLine& line) { return line.start < wire::kWindowEnd && line.end > wire::kWindowBase; }
 
 bool is_deleted_mapping(const procfs::MapLine& line) { return line.shared && line.name.ends_with(kDeleted); }
 
-// Memory that has no file where it could be found again.
 bool is_nameless(const procfs::MapLine& line) {
   return is_shared_anonymous(line) || is_memory_file(line.name) || is_segment(line.name);
-}
-
-std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kPageBytes - 1) & ~(kPageBytes - 1); }
-
-// The parts of [start, end) that are in none of `covered`; adds them there.
-std::vector<Range> add_uncovered(std::vector<Range>& covered, std::uint64_t start, std::uint64_t end) {
-  std::vector<Range> parts;
-  std::uint64_t at = start;
-  for (const Range& range : covered) {
-    if (range.end <= at || range.start >= end) continue;
-    if (range.start > at) parts.push_back({at, range.start});
-    at = std::max(at, range.end);
-  }
-  if (at < end) parts.push_back({at, end});
-  covered.insert(covered.end(), parts.begin(), parts.end());
-  std::sort(covered.begin(), covered.end(), [](const Range& a, const Range& b) { return a.start < b.start; });
-  return parts;
-}
-
-}  // namespace
-
-bool has_swap() {
-  const auto text = procfs::read_whole("/proc/swaps");
-  return !text.ok() || std::count(text.value().begin(), text.value().end(), '\n') > 1;
 }
 
 bool is_memory_file(const std::string& name) { return starts_with(name, kMemoryFile); }
@@ -259,195 +232,10 @@ Status SharedMemories::save_descriptors(Objects& objects, image::Image& image, F
   return {};
 }
 
-void PresentPages::ask(tracer::ParasiteThread& thread, bool first) {
-  if (!first) return;
-  for (Area& area : areas_) {
-    const std::uint64_t bytes = area.line.end - area.line.start;
-    area.place = tracer::Parasite::reserve(thread, bytes / kPageBytes);
-    area.call = tracer::Parasite::add(
-        thread, {SYS_mincore, {area.line.start, bytes, tracer::Parasite::data_address(thread, area.place)}});
-  }
-}
-
-Status PresentPages::take(const tracer::ParasiteThread& thread, bool first) {
-  if (!first) return {};
-  for (Area& area : areas_) {
-    if (thread.result(area.call) != 0) continue;
-    const std::uint8_t* pages = thread.data.data() + area.place;
-    area.pages.assign(pages, pages + (area.line.end - area.line.start) / kPageBytes);
-  }
-  return {};
-}
-
-std::vector<Range> PresentPages::find(std::uint64_t start, std::uint64_t end) const {
-  for (const Area& area : areas_) {
-    if (start < area.line.start || end > area.line.end || area.pages.empty()) continue;
-    std::vector<Range> ranges;
-    for (std::uint64_t at = start; at < end; at += kPageBytes) {
-      if ((area.pages[(at - area.line.start) / kPageBytes] & 1) == 0) continue;
-      if (ranges.empty() || ranges.back().end != at) ranges.push_back({at, at});
-      ranges.back().end = at + kPageBytes;
-    }
-    return ranges;
-  }
-  return {{start, end}};
-}
-
-bool PresentPages::tells_of(const procfs::MapLine& line) const {
-  return std::any_of(areas_.begin(), areas_.end(),
-                     [&](const Area& area) { return area.line == line && !area.pages.empty(); });
-}
-
-std::vector<std::unique_ptr<PresentPages>> ask_present(const std::vector<const std::vector<procfs::MapLine>*>& lines) {
-  struct Candidate {
-    const procfs::MapLine* line;
-    std::size_t process;
-  };
-  std::vector<std::unique_ptr<PresentPages>> questions(lines.size());
-  std::vector<Candidate> candidates;
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    questions[i] = std::make_unique<PresentPages>();
-    for (const procfs::MapLine& line : *lines[i]) {
-      if (!line.shared || is_in_window(line)) continue;
-      if (is_nameless(line) || is_deleted_mapping(line)) candidates.push_back({&line, i});
-    }
-  }
-  if (has_swap()) return questions;
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.line->resident_bytes > b.line->resident_bytes;
-  });
-  std::map<std::pair<std::uint64_t, std::uint64_t>, std::vector<Range>> asked;
-  std::vector<std::uint64_t> room(lines.size(), kMostPagesAsked);
-  for (const Candidate& candidate : candidates) {
-    const procfs::MapLine& line = *candidate.line;
-    const std::uint64_t length = line.end - line.start;
-    if (length / kPageBytes > room[candidate.process]) continue;
-    if (add_uncovered(asked[{line.device, line.inode}], line.offset, line.offset + length).empty()) continue;
-    questions[candidate.process]->add(line);
-    room[candidate.process] -= length / kPageBytes;
-  }
-  return questions;
-}
-
-std::vector<tracer::Question*> SharedMemories::show_all(Members subjects,
-                                                        const std::vector<std::vector<procfs::MapLine>>& lines,
-                                                        const std::vector<std::unique_ptr<PresentPages>>& known) {
-  struct Shown {
-    std::size_t process;
-    const procfs::MapLine* line;
-  };
-  std::vector<Shown> all;
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    for (const procfs::MapLine& line : lines[i]) {
-      if (is_in_window(line)) continue;
-      procfs::MapLine file = line;
-      if (const std::string path = shared_file_path(line.name, line.device, line.inode); !path.empty())
-        file.name = path;
-      if (!is_nameless(line) && file.inode != 0 && file.name.starts_with('/') && !file.name.ends_with(kDeleted)) {
-        keep_mapped_content(*subjects[i], file);
-        continue;
-      }
-      if (!is_nameless(line) && !is_deleted_mapping(line)) continue;
-      (void)show(*subjects[i], line);
-      if (line.shared) all.push_back({i, &line});
-    }
-  }
-  // A view that tells of its pages comes before the others that show the same.
-  const auto tells = [&](const Shown& shown, const PresentPages* present) {
-    Memory& memory = find(shown.line->device, shown.line->inode);
-    const auto view = std::find_if(
-        memory.views.begin() + static_cast<std::ptrdiff_t>(memory.asked_views), memory.views.end(),
-        [&](const View& one) { return one.subject == subjects[shown.process] && one.address == shown.line->start; });
-    view->present = present;
-    std::swap(*view, memory.views[memory.asked_views++]);
-  };
-  const auto add = [&](const procfs::MapLine& line) {
-    return !add_uncovered(find(line.device, line.inode).asked, line.offset, line.offset + (line.end - line.start))
-                .empty();
-  };
-  for (const Shown& shown : all) {
-    const PresentPages* answer = known[shown.process].get();
-    if (answer->tells_of(*shown.line) && add(*shown.line)) tells(shown, answer);
-  }
-  std::vector<tracer::Question*> questions(lines.size(), nullptr);
-  std::vector<std::uint64_t> room(lines.size(), kMostPagesAsked);
-  for (const Shown& shown : all) {
-    const std::uint64_t pages = (shown.line->end - shown.line->start) / kPageBytes;
-    if (swap_ || find(shown.line->device, shown.line->inode).fd.has_value() || pages > room[shown.process]) continue;
-    if (!add(*shown.line)) continue;
-    room[shown.process] -= pages;
-    if (questions[shown.process] == nullptr) {
-      questions[shown.process] = questions_.emplace_back(std::make_unique<PresentPages>()).get();
-    }
-    auto* question = static_cast<PresentPages*>(questions[shown.process]);
-    question->add(*shown.line);
-    tells(shown, question);
-  }
-  return questions;
-}
-
 std::uint64_t SharedMemories::bytes() const {
   std::uint64_t result = 0;
   for (const Memory& memory : memories_) result += round_up(memory.record.bytes);
   return result;
-}
-
-void SharedMemories::forget_views() {
-  pieces_.clear();
-  next_piece_ = 0;
-  for (Memory& memory : memories_) {
-    memory.views.clear();
-    memory.asked.clear();
-    memory.copied.clear();
-    memory.shared_views = memory.asked_views = 0;
-  }
-}
-
-Status SharedMemories::plan_copy(CopyRoom& room) {
-  for (Memory& memory : memories_) STASIS_TRY(plan_copy(memory, room));
-  return {};
-}
-
-Status SharedMemories::plan_copy(Memory& memory, CopyRoom& room) {
-  const auto take = [&](const PageSource& source, const Range& part, std::uint64_t base) -> Status {
-    const auto bytes = STASIS_TRY(room.take(part.end - part.start));
-    memory.copied.push_back({part.start - base, bytes});
-    for (std::size_t at = 0; at < bytes.size(); at += kPieceBytes) {
-      pieces_.push_back({&source, {part.start + at, bytes.data() + at, std::min(kPieceBytes, bytes.size() - at)}});
-    }
-    return {};
-  };
-  if (memory.fd.has_value()) {
-    const PageSource& source = *sources_.emplace_back(std::make_unique<FilePages>(memory.fd->get()));
-    for (const Range& part : STASIS_TRY(source.parts(0, round_up(memory.record.bytes)))) {
-      STASIS_TRY(take(source, part, 0));
-    }
-    return {};
-  }
-  std::vector<Range> covered;
-  for (const View& view : memory.views) {
-    const std::uint64_t base = view.address - view.offset;
-    const std::vector<Range> parts = add_uncovered(covered, view.offset, view.offset + view.length);
-    if (parts.empty()) continue;
-    processes_.push_back(std::make_unique<ProcessMemory>(STASIS_TRY(ProcessMemory::open(view.subject->pid))));
-    const PageSource& source = *sources_.emplace_back(std::make_unique<MemoryPages>(*processes_.back()));
-    for (const Range& part : parts) {
-      const Range there{base + part.start, base + part.end};
-      const auto ranges =
-          view.present != nullptr ? view.present->find(there.start, there.end) : std::vector<Range>{there};
-      for (const Range& range : ranges) STASIS_TRY(take(source, range, base));
-    }
-  }
-  std::sort(memory.copied.begin(), memory.copied.end(),
-            [](const CopiedPages::Part& a, const CopiedPages::Part& b) { return a.start < b.start; });
-  return {};
-}
-
-Status SharedMemories::copy() {
-  for (std::size_t at = next_piece_++; at < pieces_.size(); at = next_piece_++) {
-    STASIS_TRY(read_readable(*pieces_[at].source, pieces_[at].transfer));
-  }
-  return {};
 }
 
 Status SharedMemories::describe_segments(std::uint64_t copies, Findings& findings) {

@@ -22,6 +22,7 @@
 #include "checkpoint/copy_room.h"
 #include "checkpoint/objects.h"
 #include "checkpoint/pages.h"
+#include "checkpoint/present_pages.h"
 #include "checkpoint/subject.h"
 #include "image/files.h"
 #include "image/image.h"
@@ -30,35 +31,6 @@
 #include "tracer/threads.h"
 
 namespace stasis::checkpoint {
-
-// Asks for the pages of mappings that exist. A page that is swapped out counts as one that does not, so this is of use only
-// without swap.
-class PresentPages : public tracer::Question {
- public:
-  void add(const procfs::MapLine& line) { areas_.push_back({line, 0, 0, {}}); }
-  bool empty() const { return areas_.empty(); }
-  // Whether the answer is there, and for a mapping that is what `line` is.
-  bool tells_of(const procfs::MapLine& line) const;
-  void ask(tracer::ParasiteThread& thread, bool first) override;
-  Status take(const tracer::ParasiteThread& thread, bool first) override;
-  // The parts of [start, end) that exist; all of it if that is not known.
-  std::vector<Range> find(std::uint64_t start, std::uint64_t end) const;
-
- private:
-  struct Area {
-    procfs::MapLine line;
-    std::size_t place, call;
-    std::vector<std::uint8_t> pages;  // empty: not known
-  };
-  std::vector<Area> areas_;
-};
-
-// What to ask each process so that together they tell which pages of shared mappings exist: each part is asked of the one that has most of it.
-// `lines` are the mappings of each, from smaps, as they were a moment ago; an answer is of use where they still are (tells_of).
-std::vector<std::unique_ptr<PresentPages>> ask_present(const std::vector<const std::vector<procfs::MapLine>*>& lines);
-
-// Whether pages may be swapped out on this host.
-bool has_swap();
 
 class SharedMemories {
  public:
@@ -152,6 +124,11 @@ class SharedMemories {
 // process (a memory file of the runtime's).
 bool is_shared_anonymous(const procfs::MapLine& line);
 bool is_memory_file(const std::string& name);
+bool is_in_window(const procfs::MapLine& line);
+// A shared mapping of a file without a name.
+bool is_deleted_mapping(const procfs::MapLine& line);
+// Memory that has no file where it could be found again.
+bool is_nameless(const procfs::MapLine& line);
 
 // The path of a file in /dev/shm, by the name that /proc shows: where that one is gone, as sem_open(3) leaves it, another name of the same
 // file. Empty if it has none, or is elsewhere.

@@ -60,6 +60,9 @@ struct BackedRange {
   std::uint64_t file_offset;  // of the page at `start`
 };
 
+// What /proc puts behind the name of a file that has been removed.
+inline constexpr char kDeleted[] = " (deleted)";
+
 struct Subject {
   const Options& options;
   const CancelToken& cancel;

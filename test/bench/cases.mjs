@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { end, firstReply, httpRequest, outputOf, sleep, startBare, warm, warmHttp } from './measure.mjs';
-import { asServer, makeCluster, selectOne } from './postgres.mjs';
+import { asServer, makeCluster, selectOne, sharedFiles } from './postgres.mjs';
 
 export const checkout = fileURLToPath(new URL('../..', import.meta.url));
 const programs = join(checkout, 'test/support/programs');
@@ -53,8 +53,13 @@ async function makeRedisDump(port, words) {
   }
 }
 
-/** A restored server changes its files: each restore begins with those of the checkpoint, each cold start with a copy of its own. */
-function postgresCase({ binaries, data }, port) {
+/**
+ * A restored server changes its files, shared memory in /dev/shm among them: each restore begins with those of the checkpoint, each cold
+ * start with a copy of its own.
+ */
+function postgresCase({ binaries, data, cleanUp }, port) {
+  const others = sharedFiles();
+  const saved = [];
   const copy = (from, to) => {
     rmSync(to, { recursive: true, force: true });
     execFileSync('cp', ['-a', from, to]); // times to the nanosecond, by which a restore knows the files
@@ -73,9 +78,18 @@ function postgresCase({ binaries, data }, port) {
     port,
     ...selectOne,
     prepare: () => sleep(500),
-    saveFiles: () => copy(data, `${data}.saved`),
-    putBackFiles: () => copy(`${data}.saved`, data),
-    restoreOptions: { files: 'restore-content' }, // its shared memory in /dev/shm, which a killed one leaves
+    saveFiles: () => {
+      copy(data, `${data}.saved`);
+      for (const name of sharedFiles().filter((one) => !others.includes(one))) {
+        saved.push(name);
+        copy(`/dev/shm/${name}`, join(dirname(data), name));
+      }
+    },
+    cleanUp,
+    putBackFiles: () => {
+      copy(`${data}.saved`, data);
+      for (const name of saved) copy(join(dirname(data), name), `/dev/shm/${name}`);
+    },
   };
 }
 

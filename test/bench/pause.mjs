@@ -37,7 +37,7 @@ const order = (port, path) =>
 function postgresCase(directory, port) {
   const cluster = makeCluster(directory);
   if (cluster === undefined) return undefined;
-  const { binaries, data } = cluster;
+  const { binaries, data, cleanUp } = cluster;
   const script = join(checkout, 'test/support/programs/postgres_session.py');
   return {
     name: 'postgres',
@@ -57,6 +57,7 @@ function postgresCase(directory, port) {
       await sleep(1000);
     },
     work: () => sleep(200),
+    cleanUp,
   };
 }
 
@@ -147,6 +148,7 @@ export async function measurePause(directory, { quick, rounds, only, say }) {
     }
   } finally {
     for (const application of await stasis.applications()) await application.remove({ force: true });
+    for (const entry of all) entry.cleanUp?.();
   }
   return { host: { ...host(), load }, rounds, criu: problem ?? criu.version, cases: results };
 }

@@ -1,7 +1,7 @@
 // A Postgres cluster to measure with.
 
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, chmodSync, chownSync, existsSync, readdirSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -24,14 +24,28 @@ const userName = root ? nobody.name : userInfo().username;
 export const asServer = (words) =>
   root ? ['setpriv', `--reuid=${nobody.uid}`, `--regid=${nobody.uid}`, '--clear-groups', ...words] : words;
 
+/** What servers have in /dev/shm. */
+export const sharedFiles = () => readdirSync('/dev/shm').filter((name) => name.startsWith('PostgreSQL.'));
+
+// A server that was killed leaves its shared memory: files, and a System V segment whose key is in its pid file.
+function removeShared(directories, others) {
+  for (const directory of directories) {
+    const file = join(directory, 'postmaster.pid');
+    const key = existsSync(file) && readFileSync(file, 'utf8').split('\n')[6]?.trim().split(/\s+/)[0];
+    if (key) spawnSync('ipcrm', ['-M', key]);
+  }
+  for (const name of sharedFiles().filter((one) => !others.includes(one))) rmSync(join('/dev/shm', name));
+}
+
 /**
  * A cluster in `directory` with a database `bench` that pgbench has filled; its server is not running. Undefined where Postgres is not
- * installed.
+ * installed. `cleanUp` removes what killed servers in it, and in copies of its data directory beside it, have left.
  */
 export function makeCluster(directory) {
   const binaries = newestBinaries();
   if (binaries === undefined) return undefined;
   const data = join(directory, 'data');
+  const others = sharedFiles();
   if (root) {
     chmodSync(dirname(directory), 0o711);
     chownSync(directory, nobody.uid, nobody.uid);
@@ -49,7 +63,12 @@ export function makeCluster(directory) {
   run('pgbench', '-q', '-i', '-s', '2', '-h', directory, 'bench');
   run('psql', '-Xq', '-h', directory, '-c', 'CREATE TABLE ledger(v int)', 'bench');
   run('pg_ctl', '-D', data, '-w', 'stop');
-  return { binaries, data };
+  const cleanUp = () =>
+    removeShared(
+      readdirSync(directory).map((name) => join(directory, name)),
+      others,
+    );
+  return { binaries, data, cleanUp };
 }
 
 const message = (type, body) => {
