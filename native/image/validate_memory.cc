@@ -104,8 +104,6 @@ Status check_mapping(const Image& image, const ProcessImage& section, const Mapp
   if (mapping.address < free_from) return wrong("not above the mapping before it");
   if (mapping.protection > 7 || mapping.traits > 7 || mapping.advice > 255) return wrong("undefined bits");
   if (!is_lowercase_hex(mapping.file_build_id)) return wrong("the build id is not hex");
-  if (mapping.source != MappingSource::File && (mapping.file_inode != 0 || mapping.file_checksum != 0))
-    return wrong("a file's traits without the file");
   if (mapping.object != 0 && mapping.source != MappingSource::Object) return wrong("an object that is not mapped");
   switch (mapping.source) {
     case MappingSource::Object:
@@ -125,6 +123,8 @@ Status check_mapping(const Image& image, const ProcessImage& section, const Mapp
     default:
       return wrong("no such source");
   }
+  if (mapping.source != MappingSource::File && (mapping.file_inode != 0 || mapping.file_checksum != 0))
+    return wrong("a file's traits without the file");
   return check_each_run(image, mapping.runs, mapping.address, mapping.length,
                         [&] { return name_of_mapping(section, mapping); });
 }

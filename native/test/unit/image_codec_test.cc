@@ -230,11 +230,11 @@ TEST(image_counts_beyond_the_data_are_damaged_and_say_where) {
   const Bytes bytes = encode(sample("every-record").image);
   std::size_t at = 0;
   const auto decoded = decode(with_records(bytes, [&](Bytes& records) {
-    // Behind the count of runs, in a mapping without runs, stand the object and its offset.
+    // Behind the count of runs, in a mapping without runs, stand the object, its offset, and the file's inode, time and checksum.
     const std::size_t frame = frame_of(records, RecordType::Mapping);
     std::uint64_t size;
     std::memcpy(&size, records.data() + frame + 8, sizeof size);
-    at = frame + kFrameBytes + size - 16;
+    at = frame + kFrameBytes + size - 40;
     set_u32(records, at, 0xffff'ffff);
   }));
   if (!CHECK(!decoded.ok())) return;
