@@ -19,6 +19,7 @@ namespace stasis::tracer {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000, kMillisecond = 1'000'000;
+constexpr std::int64_t kAboutToEnd = 10 * kMillisecond, kShortWait = kSecond;
 constexpr std::uint64_t kSyscallBytes = 2;
 constexpr std::size_t kProcessorField = 39;  // of /proc/PID/stat
 constexpr int kReadings = 3;                 // of a processor's clock, of which the best is taken
@@ -202,7 +203,11 @@ std::uint64_t Waits::left_of(pid_t pid, const SettledThread& thread, const Proce
   if (!sleeps.has_value() || static_cast<std::uint64_t>(*sleeps) != seen.sleeps + 1) return 0;
   const std::int64_t waited = now_ns() - seen.began_ns;
   if (waited <= 0) return 0;
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(*whole - waited, 1));
+  const std::int64_t left = *whole - waited;
+  // It may have come back in time and made the same call again, and have been stopped before it slept: nothing tells that from a wait that
+  // is about to end. Of two errors, a short wait that lasts twice its time is the lesser one; a long one that does is not.
+  if (left < kAboutToEnd && *whole <= kShortWait) return 0;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(left, 1));
 }
 
 }  // namespace stasis::tracer

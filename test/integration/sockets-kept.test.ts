@@ -146,8 +146,11 @@ function holders(home: TestHome): number[] {
 
 describe.each(users)('as $name', (user) => {
   const may = user.privileged && mayRepair;
+  const whereKept = (title: string, body: () => Promise<void>): void => {
+    if (may) test(title, body);
+  };
 
-  test.runIf(may)('connections outlive the application, and what is sent meanwhile arrives', async () => {
+  whereKept('connections outlive the application, and what is sent meanwhile arrives', async () => {
     await using home = TestHome.create(user);
     const scenario = new Scenario(home, await freePort());
     await scenario.start();
@@ -173,7 +176,7 @@ describe.each(users)('as $name', (user) => {
     await scenario.finish();
   });
 
-  test.runIf(may)('a restore without the holder makes them again from the image', async () => {
+  whereKept('a restore without the holder makes them again from the image', async () => {
     await using home = TestHome.create(user);
     const scenario = new Scenario(home, await freePort());
     await scenario.start();
@@ -189,7 +192,7 @@ describe.each(users)('as $name', (user) => {
     await scenario.finish();
   });
 
-  test.runIf(may)('a restore with --tcp-close lets the clients see a reset', async () => {
+  whereKept('a restore with --tcp-close lets the clients see a reset', async () => {
     await using home = TestHome.create(user);
     const scenario = new Scenario(home, await freePort());
     await scenario.start();
@@ -200,7 +203,7 @@ describe.each(users)('as $name', (user) => {
     expect(holders(home)).toHaveLength(0);
   });
 
-  test.runIf(may)('clients under load meet no error over three restores', async () => {
+  whereKept('clients under load meet no error over three restores', async () => {
     await using home = TestHome.create(user);
     const port = await freePort();
     await home.run('web', [process.execPath, join(programs, 'http-node.mjs'), String(port)]);
@@ -218,25 +221,23 @@ describe.each(users)('as $name', (user) => {
     expect(Number(/(\d+) requests in/.exec(stdout)?.[1])).toBeGreaterThan(100);
   });
 
-  test.runIf(may)(
-    'the application goes on with its connections, whether the checkpoint ends or is killed',
-    async () => {
-      await using home = TestHome.create(user);
-      const scenario = new Scenario(home, await freePort());
-      await scenario.start();
-      await home.ok(['checkpoint', '--leave-running', '--tcp-established', 'server']);
-      for (const ms of [180, 220, 250, 280, 320]) {
-        const child = home.spawn(home.words(['checkpoint', '--leave-running', '--tcp-established', 'server']));
-        await sleep(ms);
-        child.kill('SIGKILL');
-        await sleep(50);
-      }
-      await until('holders to end', () => holders(home).length === 0);
-      await scenario.finish();
-    },
-  );
+  whereKept('the application goes on with its connections, whether the checkpoint ends or is killed', async () => {
+    await using home = TestHome.create(user);
+    const scenario = new Scenario(home, await freePort());
+    await scenario.start();
+    await home.ok(['checkpoint', '--leave-running', '--tcp-established', 'server']);
+    for (const ms of [180, 220, 250, 280, 320]) {
+      const child = home.spawn(home.words(['checkpoint', '--leave-running', '--tcp-established', 'server']));
+      await sleep(ms);
+      child.kill('SIGKILL');
+      await sleep(50);
+    }
+    await until('holders to end', () => holders(home).length === 0);
+    await scenario.finish();
+  });
 
-  test.runIf(!may)('without CAP_NET_ADMIN they are refused, and the program is not touched', async () => {
+  if (may) return;
+  test('without CAP_NET_ADMIN they are refused, and the program is not touched', async () => {
     await using home = TestHome.create(user);
     const scenario = new Scenario(home, await freePort());
     await scenario.start();
