@@ -22,7 +22,6 @@ namespace stasis::checkpoint {
 
 namespace {
 
-
 struct Taken {  // in memory shared with the child; the texts follow
   long count, error;
 };
