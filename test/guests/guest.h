@@ -121,3 +121,14 @@ __attribute__((unused)) static int guest_zero(const void* memory, size_t bytes) 
     if (p[i]) return 0;
   return 1;
 }
+
+// The state that a stat file of /proc shows, of a process or a thread.
+static inline char guest_state_in(const char* path) {
+  char text[512];
+  int fd = open(path, O_RDONLY);
+  ssize_t bytes = read(fd, text, sizeof text - 1);
+  close(fd);
+  CHECK(bytes > 0);
+  text[bytes] = 0;
+  return strrchr(text, ')')[2];
+}

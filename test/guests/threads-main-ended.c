@@ -10,14 +10,9 @@
 static atomic_int counter, ended;
 
 static char state_of(pid_t tid) {
-  char path[64], text[512];
+  char path[64];
   snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  int fd = open(path, O_RDONLY);
-  ssize_t bytes = read(fd, text, sizeof text - 1);
-  close(fd);
-  CHECK(bytes > 0);
-  text[bytes] = 0;
-  return strrchr(text, ')')[2];
+  return guest_state_in(path);
 }
 
 static void* counting(void* unused) {

@@ -15,14 +15,9 @@ static void on_child(int signal) {
 }
 
 static char state_of(pid_t pid) {
-  char path[64], text[512];
+  char path[64];
   snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  int fd = open(path, O_RDONLY);
-  ssize_t bytes = read(fd, text, sizeof text - 1);
-  close(fd);
-  CHECK(bytes > 0);
-  text[bytes] = 0;
-  return strrchr(text, ')')[2];
+  return guest_state_in(path);
 }
 
 static int child(atomic_int* count) {

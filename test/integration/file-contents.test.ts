@@ -1,11 +1,11 @@
 // Named files whose content an image holds: shared memory with a name, always; files open for writing, where the checkpoint was told so. What
 // has changed meanwhile is refused, kept or put back, as the user says, and nothing is touched before it is known that the rest is as it must be.
 
-import type { ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
+import { endOutsider, startOutsider } from '../support/outsiders.js';
 import { compiledPrograms, guestBinaries } from '../support/paths.js';
 import { users } from '../support/users.js';
 import { until } from '../support/waiting.js';
@@ -13,20 +13,7 @@ import { until } from '../support/waiting.js';
 const program = join(compiledPrograms, 'shared-file');
 let names = 0;
 
-async function outside(home: TestHome, role: string, name: string): Promise<ChildProcess> {
-  const child = home.spawn([program, role, name]);
-  await new Promise((resolve, reject) => {
-    child.stdout?.once('data', resolve);
-    child.once('close', (code) => reject(new Error(`${role} ended with ${code}`)));
-  });
-  return child;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => child.once('close', resolve));
-  child.kill('SIGKILL');
-  await ended;
-}
+const outside = (home: TestHome, role: string, name: string) => startOutsider(home, [program, role, name]);
 
 /** An application `maker` with shared memory of a name of its own. */
 async function withSharedFile(home: TestHome, work: (name: string, path: string) => Promise<void>): Promise<void> {
@@ -109,7 +96,7 @@ describe.each(users)('shared memory with a name, as $name', (user) => {
       const refused = await home.stasis(['checkpoint', 'maker']);
       expect(refused).toMatchObject({ code: 3, stderr: expect.stringContaining(path) });
       expect(refused.stderr).toContain(`process ${other.pid}, which is not of the application, uses too`);
-      await end(other);
+      await endOutsider(other);
       await home.ok(['checkpoint', 'maker']);
     });
   });

@@ -1,11 +1,11 @@
 // System V objects that processes outside the application use, too: refused while that shows, so that the end of the application takes
 // nothing away from anybody; saved and removed when nobody else is seen.
 
-import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TestHome } from '../support/home.js';
+import { endOutsider, startOutsider } from '../support/outsiders.js';
 import { compiledPrograms } from '../support/paths.js';
 import { users } from '../support/users.js';
 import { until } from '../support/waiting.js';
@@ -14,20 +14,7 @@ const program = join(compiledPrograms, 'sysv');
 let keys = 0x5a000000 + (process.pid & 0xffff) * 256;
 
 /** A process outside every application, in its role. */
-async function outside(home: TestHome, role: string, key: number): Promise<ChildProcess> {
-  const child = home.spawn([program, role, String(key)]);
-  await new Promise((resolve, reject) => {
-    child.stdout?.once('data', resolve);
-    child.once('close', (code) => reject(new Error(`${role} ended with ${code}`)));
-  });
-  return child;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => child.once('close', resolve));
-  child.kill('SIGKILL');
-  await ended;
-}
+const outside = (home: TestHome, role: string, key: number) => startOutsider(home, [program, role, String(key)]);
 
 /** Lines of the kernel's table of objects with the key. */
 function objects(table: 'sem' | 'msg' | 'shm', key: number): string[] {
@@ -62,7 +49,7 @@ describe.each(users)('as $name', (user) => {
       }
       expect(home.status('finder').state).toBe('running');
       expect(objects(table, key)).toHaveLength(1);
-      await end(maker);
+      await endOutsider(maker);
     });
   });
 
@@ -84,7 +71,7 @@ describe.each(users)('as $name', (user) => {
       const refused = await home.stasis(['checkpoint', 'maker']);
       expect(refused).toMatchObject({ code: 3, stderr: expect.stringMatching(text) });
       expect(home.status('maker').state).toBe('running');
-      await end(other);
+      await endOutsider(other);
       await home.ok(['checkpoint', 'maker']);
       expect(objects(table, key), 'removed with the application').toEqual([]);
       await home.ok(['restore', 'maker', '--detach', '--name', 'copy']);
